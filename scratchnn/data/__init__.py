@@ -1,0 +1,53 @@
+"""Data sets as NumPy arrays, and batches of them.
+
+>>> from scratchnn import data
+>>> train = data.digits("train")
+>>> for x, y in data.DataLoader(train, batch_size=32, shuffle=True):
+...     pass  # x (32, 8, 8), y (32,)
+"""
+
+from scratchnn.data.idx import read_idx
+from scratchnn.data.images import FASHION_CLASSES, fashion_mnist, mnist
+from scratchnn.data.included import digits, karate_club
+from scratchnn.data.loader import DataLoader, Subset, TensorDataset, random_split
+from scratchnn.data.records import Graph, Labelled
+from scratchnn.data.registry import DATASETS, DataSet, available, load
+from scratchnn.data.toy import (
+    checkerboard,
+    circles,
+    grid,
+    grid_centres,
+    moons,
+    ring,
+    ring_centres,
+    spirals,
+    swiss_roll,
+)
+
+__all__ = [
+    "DATASETS",
+    "FASHION_CLASSES",
+    "DataLoader",
+    "DataSet",
+    "Graph",
+    "Labelled",
+    "Subset",
+    "TensorDataset",
+    "available",
+    "checkerboard",
+    "circles",
+    "digits",
+    "fashion_mnist",
+    "grid",
+    "grid_centres",
+    "karate_club",
+    "load",
+    "mnist",
+    "moons",
+    "random_split",
+    "read_idx",
+    "ring",
+    "ring_centres",
+    "spirals",
+    "swiss_roll",
+]
