@@ -361,6 +361,8 @@ def test_import_is_light():
 def test_package_needs_nothing_of_the_library_but_its_generator():
     for path in Path(data.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("scratchnn"):
-                below = node.module.startswith("scratchnn.data")
-                assert below or node.module == "scratchnn.random", (path, node.module)
+            if isinstance(node, ast.Import):
+                assert all("scratchnn" not in alias.name for alias in node.names), path
+            if isinstance(node, ast.ImportFrom):
+                assert "scratchnn" not in (node.module or ""), path
+                assert node.level < 2 or node.module == "random", (path, node.module)

@@ -6,13 +6,13 @@
 ...     pass  # x (32, 8, 8), y (32,)
 """
 
-from scratchnn.data.idx import read_idx
-from scratchnn.data.images import FASHION_CLASSES, fashion_mnist, mnist
-from scratchnn.data.included import digits, karate_club
-from scratchnn.data.loader import DataLoader, Subset, TensorDataset, random_split
-from scratchnn.data.records import Graph, Labelled
-from scratchnn.data.registry import DATASETS, DataSet, available, load
-from scratchnn.data.toy import (
+from .idx import read_idx
+from .images import FASHION_CLASSES, fashion_mnist, mnist
+from .included import digits, karate_club
+from .loader import DataLoader, Subset, TensorDataset, random_split
+from .records import Graph, Labelled
+from .registry import DATASETS, DataSet, available, load
+from .toy import (
     checkerboard,
     circles,
     grid,

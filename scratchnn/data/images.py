@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from scratchnn.data.download import RemoteFile, fetch
-from scratchnn.data.idx import read_idx
-from scratchnn.data.records import Labelled
+from .download import RemoteFile, fetch
+from .idx import read_idx
+from .records import Labelled
 
 MIRRORS = {
     "mnist": (

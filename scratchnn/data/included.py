@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnn.data.records import Graph, Labelled
+from .records import Graph, Labelled
 
 FOLDER = Path(__file__).parent / "bundled"
 SPLITS = {"all": slice(None), "train": slice(None, 1437), "test": slice(1437, None)}

@@ -9,7 +9,7 @@ import operator
 
 import numpy as np
 
-from scratchnn.random import default_rng
+from ..random import default_rng
 
 
 class DataLoader:

@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from scratchnn.data import images, included, toy
-from scratchnn.data.download import RemoteFile, is_local
+from . import images, included, toy
+from .download import RemoteFile, is_local
 
 
 class DataSet(NamedTuple):

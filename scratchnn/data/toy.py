@@ -7,8 +7,8 @@ Labelled(x (n, 2) float32, y (n,) int64).
 
 import numpy as np
 
-from scratchnn.data.records import Labelled
-from scratchnn.random import default_rng
+from ..random import default_rng
+from .records import Labelled
 
 
 def moons(n=1000, noise=0.1, rng=None):
