@@ -1,0 +1,15 @@
+"""Deep learning from scratch in NumPy: read it, run it, check it.
+
+import scratchnn as snn
+x = snn.Tensor([1.0, 2.0], requires_grad=True)
+(x * x).sum().backward()
+x.grad            # array([2., 4.], dtype=float32)
+"""
+
+from . import ops
+from .errors import GraphError, ShapeError
+from .methods import from_dlpack
+from .op import TABLE
+from .ops import *  # noqa: F403
+from .random import manual_seed
+from .tensor import Tensor, composite, grad, is_recording, no_grad, op

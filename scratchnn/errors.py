@@ -1,0 +1,188 @@
+"""Errors that say what was given, what was expected, and the fix.
+
+Op bodies contain the formula and no checks. When NumPy refuses, `explain` looks up
+what the op's inputs must satisfy and says it in the reader's terms.
+"""
+
+import difflib
+
+import numpy as np
+
+
+class GraphError(RuntimeError):
+    """The graph can't give the derivative asked for."""
+
+
+class ShapeError(ValueError):
+    """Inputs of an op don't fit. `where` is the op, or the layer that called it."""
+
+    def __init__(self, where, text):
+        super().__init__(where, text)
+        self.where, self.text = where, text
+
+    def __str__(self):
+        return f"{self.where}: {self.text}"
+
+
+def nearest(name, names):
+    """`; did you mean 'x'?` for the name most like `name`, or an empty string."""
+    close = difflib.get_close_matches(name, [n for n in names if n[0] != "_"], 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def explain(op, inputs, params, error):
+    """The exception to raise instead of NumPy's `error` from the body of `op`."""
+    if isinstance(error, ShapeError):
+        return error
+    try:
+        fits = FITS[op.name] if op.name in FITS else _broadcast
+        text = fits(*map(_shape, inputs), **params)
+    except Exception:  # the explanation must never hide the error itself
+        text = None
+    if text:
+        return ShapeError(op.name, text)
+    given = ", ".join(
+        f"{name} {_describe(x)}" for name, x in zip(_input_names(op, inputs), inputs)
+    )
+    given += "".join(f", {k}={v!r}" for k, v in params.items())
+    kind = ShapeError if isinstance(error, ValueError) else None
+    text = f"{_tidy(error)} (given {given})"
+    return kind(op.name, text) if kind else type(error)(f"{op.name}: {text}")
+
+
+def _input_names(op, inputs):
+    return [f"xs[{i}]" for i in range(len(inputs))] if op.variadic else op.names
+
+
+def _shape(x):
+    return None if x is None else np.shape(x)
+
+
+def _describe(x):
+    return f"{x.shape} {x.dtype}" if hasattr(x, "dtype") else repr(x)
+
+
+def _tidy(error):
+    text = str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _broadcast(*shapes, **_):
+    """Elementwise ops: the first axis, from the right, that clashes."""
+    shapes = [s for s in shapes if s is not None]
+    for i, a in enumerate(shapes):
+        for b in shapes[i + 1 :]:
+            for back in range(1, min(len(a), len(b)) + 1):
+                n, m = a[-back], b[-back]
+                if n != m and 1 not in (n, m):
+                    fix = f"make them equal, or one of them 1 to broadcast{_hint(a, b)}"
+                    clash = f"clash at axis -{back}: {n} against {m}"
+                    return f"shapes {a} and {b} {clash}; {fix}"
+
+
+def _hint(a, b):
+    short, long = sorted((a, b), key=len)
+    if len(short) == 1 and len(long) > 1:
+        for axis in range(len(long) - 1):
+            if long[axis] == short[0]:
+                ones = (short[0],) + (1,) * (len(long) - 1 - axis)
+                return f". To meet axis {axis}, reshape {short} to {ones}"
+    return ""
+
+
+def _matmul(a, b):
+    if not a or not b:
+        return f"{a} @ {b}: a scalar has no axis to sum over; use * instead"
+    inner = b[-2] if len(b) > 1 else b[0]
+    if a[-1] != inner:
+        name = "axis -2" if len(b) > 1 else "axis 0"
+        fits = f"({a[-1]}, {b[-1]})" if len(b) > 1 else f"({a[-1]},)"
+        also = ""
+        if len(b) > 1 and b[-1] == a[-1]:
+            also = ", such as the transpose of b"
+        elif len(a) > 1 and a[-2] == inner:
+            also = "; or transpose a"
+        return (
+            f"{a} @ {b} sums axis -1 of a ({a[-1]}) with {name} of b ({inner}): they "
+            f"must be equal. b of shape {fits} would fit{also}"
+        )
+    return _broadcast(a[:-2], b[:-2])
+
+
+def _linear(x, weight, bias=None, **_):
+    if x[-1:] != weight[1:]:
+        return f"input {x} needs last axis {weight[1]} to match weight {weight}"
+    if bias is not None and bias != weight[:1]:
+        return f"bias {bias} needs shape {weight[:1]} to match weight {weight}"
+
+
+def _conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, **_):
+    if len(weight) != 4:
+        return (
+            f"weight {weight} needs 4 axes (out channels, in channels / groups, kh, kw)"
+        )
+    if len(x) not in (3, 4):
+        return f"input {x} needs 4 axes (N, C, H, W), or 3 (C, H, W) without a batch"
+    if x[-3] != weight[1] * groups:
+        return (
+            f"input {x} needs {weight[1] * groups} channels (axis -3) to match weight "
+            f"{weight}" + (f" with groups={groups}" if groups != 1 else "")
+        )
+
+
+def _conv_transpose2d(x, weight, bias=None, **_):
+    if len(x) in (3, 4) and len(weight) == 4 and x[-3] != weight[0]:
+        return (
+            f"input {x} needs {weight[0]} channels (axis -3) to match weight {weight}, "
+            "which is (in channels, out channels / groups, kh, kw) here"
+        )
+    return _conv2d(x, weight) if len(x) not in (3, 4) or len(weight) != 4 else None
+
+
+def _reshape(x, shape):
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    size, known = int(np.prod(x)), int(np.prod([n for n in shape if n != -1]))
+    if -1 in shape:
+        return f"{x} has {size} elements, not a multiple of the {known} in {shape}"
+    return (
+        f"{x} has {size} elements but {shape} needs {known}; -1 for one axis infers it"
+    )
+
+
+def _axis(x, axis=None, **_):
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    for a in axes:
+        if isinstance(a, int) and not -len(x) <= a < len(x):
+            return (
+                f"axis {a} does not exist in shape {x}; it has axes 0 to {len(x) - 1}"
+            )
+
+
+def _join(*shapes, axis=0):
+    first = shapes[0]
+    for i, s in enumerate(shapes):
+        if len(s) != len(first):
+            return f"xs[{i}] has shape {s}, xs[0] {first}: they need as many axes"
+        for k, (n, m) in enumerate(zip(first, s)):
+            if n != m and k != axis % len(first):
+                return (
+                    f"xs[{i}] has shape {s}, xs[0] {first}: axis {k} differs; only "
+                    f"axis {axis} may"
+                )
+    return _axis(first, axis)
+
+
+# What must fit, by op. Each takes the inputs' shapes and the parameters, and returns
+# the sentence, or None if it sees nothing wrong.
+FITS = {
+    "matmul": _matmul,
+    "linear": _linear,
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
+    "reshape": _reshape,
+    "concatenate": _join,
+}
+FITS.update(
+    dict.fromkeys("sum mean var std max min prod cumsum logsumexp".split(), _axis)
+)
+FITS.update(dict.fromkeys("softmax log_softmax norm argmax argmin flip".split(), _axis))

@@ -1,0 +1,18 @@
+"""The ops: each a formula in NumPy with its rules beside it. See `TABLE`."""
+
+from . import elementwise, index, linalg, reduce, shape
+
+FAMILIES = (elementwise, reduce, shape, index, linalg)
+
+
+def _export():
+    """Every op of the table, and nothing else, is a name of this package."""
+    from ..op import TABLE
+
+    for name, entry in TABLE.items():
+        if not name.startswith("_"):
+            globals()[name] = entry.call
+    return sorted(name for name in TABLE if not name.startswith("_"))
+
+
+__all__ = _export()

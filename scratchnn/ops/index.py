@@ -1,0 +1,100 @@
+"""Picking elements, and its reverse, adding into places.
+
+`getitem` and `scatter` are each other's rules: what one reads, the other writes.
+"""
+
+import numpy as np
+
+from ..tensor import composite, op
+from .examples import indices, normal
+
+
+@op
+def getitem(x, index):
+    """x[index]: slices, integers, ellipsis, newaxis, integer or boolean arrays."""
+    return x[index]
+
+
+getitem.rules(x=lambda g, _y, _x, index: scatter(g, index, _x.shape))
+getitem.example(normal(3, 5), index=(slice(None, None, -2), None, 1))
+getitem.example(normal(4, 5), index=(np.array([2, 0, 2]), np.array([1, 1, 1])))
+getitem.example(
+    normal(2, 3), index=np.array([[True, False, True], [False, True, True]])
+)
+
+
+@op
+def scatter(x, index, shape):
+    """Zeros of a shape, with x added at [index]; repeated places add up."""
+    y = np.zeros_like(x, shape=shape)
+    if _is_basic(index):
+        y[index] = x
+    else:
+        np.add.at(y, index, x)
+    return y
+
+
+def _is_basic(index):
+    """Whether an index has no arrays, so that no place can occur twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(
+        p is None or p is Ellipsis or isinstance(p, (slice, int, np.integer))
+        for p in parts
+    )
+
+
+scatter.rules(x=lambda g, _y, _x, index, shape: getitem(g, index))
+scatter.example(normal(3, 2), index=(slice(None), slice(1, 5, 3)), shape=(3, 5))
+scatter.example(normal(3, 5), index=np.array([1, 3, 1]), shape=(4, 5))
+
+
+def _plain(x):
+    return getattr(x, "_data", x)
+
+
+@composite
+def take(x, indices, axis=None):
+    """Entries at integer positions along an axis (of the flattened array if None)."""
+    if axis is None:
+        return x.reshape(-1)[_plain(indices)]
+    return x[(slice(None),) * (axis % x.ndim) + (_plain(indices),)]
+
+
+take.example(normal(3, 5), indices=np.array([[4, 0], [4, 1]]), axis=1)
+
+
+@composite
+def take_along_axis(x, indices, axis):
+    """y[i, j] = x[indices[i, j], j] for axis=0: one position for each entry."""
+    indices = _plain(indices)
+    place = []
+    for i in range(x.ndim):
+        n = indices.shape[i]
+        along = tuple(n if k == i else 1 for k in range(x.ndim))
+        place.append(np.reshape(np.arange(n, like=indices), along))
+    place[axis] = indices
+    return x[tuple(place)]
+
+
+take_along_axis.example(normal(3, 5), indices=np.array([[0, 2, 2, 1, 0]]), axis=0)
+
+
+@composite
+def embedding(indices, weight):
+    """Rows of a table: weight[indices]. indices (...), weight (V, d) -> (..., d)."""
+    return weight[_plain(indices)]
+
+
+embedding.example(indices(7, 2, 5), normal(7, 3))
+
+
+@composite
+def one_hot(indices, num_classes):
+    """1 at the index, 0 elsewhere: (...) -> (..., num_classes), float32."""
+    indices = np.asarray(_plain(indices))
+    return (indices[..., None] == np.arange(num_classes, like=indices)).astype(
+        np.float32
+    )
+
+
+one_hot.example(indices(7, 2, 5), num_classes=7)
