@@ -7,9 +7,10 @@ x.grad            # array([2., 4.], dtype=float32)
 """
 
 from . import ops
+from .backward import grad
 from .errors import GraphError, ShapeError
 from .methods import from_dlpack
 from .op import TABLE
 from .ops import *  # noqa: F403
 from .random import manual_seed
-from .tensor import Tensor, composite, grad, is_recording, no_grad, op
+from .tensor import Tensor, composite, is_recording, no_grad, op

@@ -9,6 +9,7 @@ import functools
 import inspect
 
 TABLE = {}
+ALL = "all"  # of a variadic op's inputs
 
 
 class Shape:
@@ -58,7 +59,7 @@ class Op:
             k: all_defaults[k] for k in self.names[n:] if k in all_defaults
         }
         self.all_defaults = all_defaults
-        self.keeps_y, self.drops = True, ()
+        self.keeps_y, self.drops, self.reads_inputs_only = True, (), False
 
     def set_rules(self, **rules):
         """Give the vector-Jacobian product `(g, y, *inputs, **parameters)` by input.
@@ -73,7 +74,9 @@ class Op:
             self._set_inputs(1)
             (rule,) = rules.values()
             self.rules = _ForEach(rule)
-            self.keeps_y = False
+            self.keeps_y = False  # as `_y` in every such rule says
+            if "_xs" in inspect.signature(rule).parameters:
+                self.drops = ALL
             return
         self._set_inputs(max(self.names.index(k) for k in rules) + 1)
         self.rules = tuple(rules.get(k) for k in self.names[: self.n])
@@ -85,6 +88,7 @@ class Op:
                 read[i] = read[i] or not p.startswith("_")
         self.keeps_y = read[0]
         self.drops = tuple(i for i in range(self.n) if not read[i + 1])
+        self.reads_inputs_only = not self.keeps_y and not self.drops
 
     def add_example(self, *args, **params):
         """Add inputs for the generated tests: arrays, or draws (see examples.py)."""
@@ -108,6 +112,10 @@ class Op:
 
     def bind(self, args, params):
         """Sort what a caller gave into inputs and parameters, defaults filled in."""
+        if self.variadic:
+            if len(args) == 1 and isinstance(args[0], (list, tuple)):
+                args = args[0]
+            return tuple(args), {**self.defaults, **params}
         if len(args) == self.n and params.keys() <= self.defaults.keys():
             return args, {**self.defaults, **params}
         if not params and self.n < len(args) <= len(self.names):

@@ -13,7 +13,7 @@ from .examples import away, booleans, distinct, normal, positive
 @op
 def add(a, b):
     """a + b, elementwise."""
-    return np.add(a, b)
+    return a + b
 
 
 add.rules(a=lambda g, _y, _a, _b: g, b=lambda g, _y, _a, _b: g)
@@ -23,7 +23,7 @@ add.example(normal(3, 5), normal(5))
 @op
 def subtract(a, b):
     """a - b, elementwise."""
-    return np.subtract(a, b)
+    return a - b
 
 
 subtract.rules(a=lambda g, _y, _a, _b: g, b=lambda g, _y, _a, _b: -g)
@@ -33,7 +33,7 @@ subtract.example(normal(3, 5), normal(3, 1))
 @op
 def multiply(a, b):
     """a * b, elementwise."""
-    return np.multiply(a, b)
+    return a * b
 
 
 multiply.rules(a=lambda g, _y, _a, b: g * b, b=lambda g, _y, a, _b: g * a)
@@ -43,7 +43,7 @@ multiply.example(normal(3, 5), normal(5))
 @op
 def divide(a, b):
     """a / b, elementwise."""
-    return np.true_divide(a, b)
+    return a / b
 
 
 divide.rules(a=lambda g, _y, _a, b: g / b, b=lambda g, y, _a, b: -g * y / b)
@@ -53,7 +53,7 @@ divide.example(normal(3, 5), positive(2, 1, 5))
 @op
 def negative(x):
     """-x"""
-    return np.negative(x)
+    return -x
 
 
 negative.rules(x=lambda g, _y, _x: -g)
@@ -274,37 +274,37 @@ where.example(booleans(3, 5), normal(3, 5), normal(5))
 @op
 def equal(a, b):
     """a == b, elementwise booleans."""
-    return np.equal(a, b)
+    return a == b
 
 
 @op
 def not_equal(a, b):
     """a != b, elementwise booleans."""
-    return np.not_equal(a, b)
+    return a != b
 
 
 @op
 def less(a, b):
     """a < b, elementwise booleans."""
-    return np.less(a, b)
+    return a < b
 
 
 @op
 def less_equal(a, b):
     """a <= b, elementwise booleans."""
-    return np.less_equal(a, b)
+    return a <= b
 
 
 @op
 def greater(a, b):
     """a > b, elementwise booleans."""
-    return np.greater(a, b)
+    return a > b
 
 
 @op
 def greater_equal(a, b):
     """a >= b, elementwise booleans."""
-    return np.greater_equal(a, b)
+    return a >= b
 
 
 @op

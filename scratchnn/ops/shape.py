@@ -103,10 +103,10 @@ def concatenate(*xs, axis=0):
     return np.concatenate(xs, axis=axis)
 
 
-def _slice_of_part(g, _y, *xs, i, axis):
-    start = sum(x.shape[axis] for x in xs[:i])
+def _slice_of_part(g, _y, *_xs, i, axis):
+    start = sum(x.shape[axis] for x in _xs[:i])
     place = [slice(None)] * g.ndim
-    place[axis] = slice(start, start + xs[i].shape[axis])
+    place[axis] = slice(start, start + _xs[i].shape[axis])
     return g[tuple(place)]
 
 
