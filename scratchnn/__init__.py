@@ -7,10 +7,12 @@ x.grad            # array([2., 4.], dtype=float32)
 """
 
 from . import ops
+from .anomaly import detect_anomaly
 from .backward import grad
-from .errors import GraphError, ShapeError
+from .errors import AnomalyError, GraphError, ShapeError
 from .methods import from_dlpack
 from .op import TABLE
+from .opgraph import graph_of
 from .ops import *  # noqa: F403
 from .random import manual_seed
 from .tensor import Tensor, composite, is_recording, no_grad, op

@@ -234,5 +234,3 @@ def _deposit(leaf, g, owned):
         leaf.grad = leaf.grad + g
     else:
         leaf.grad += g
-
-

@@ -13,8 +13,8 @@ class GraphError(RuntimeError):
     """The graph can't give the derivative asked for."""
 
 
-class ShapeError(ValueError):
-    """Inputs of an op don't fit. `where` is the op, or the layer that called it."""
+class OpError(Exception):
+    """Something an op can't do. `where` is the op, or the layer that called it."""
 
     def __init__(self, where, text):
         super().__init__(where, text)
@@ -22,6 +22,14 @@ class ShapeError(ValueError):
 
     def __str__(self):
         return f"{self.where}: {self.text}"
+
+
+class ShapeError(OpError, ValueError):
+    """Inputs of an op don't fit together."""
+
+
+class AnomalyError(OpError, FloatingPointError):
+    """An op made a NaN or an infinity; see detect_anomaly."""
 
 
 def nearest(name, names):
@@ -95,17 +103,14 @@ def _matmul(a, b):
         return f"{a} @ {b}: a scalar has no axis to sum over; use * instead"
     inner = b[-2] if len(b) > 1 else b[0]
     if a[-1] != inner:
-        name = "axis -2" if len(b) > 1 else "axis 0"
-        fits = f"({a[-1]}, {b[-1]})" if len(b) > 1 else f"({a[-1]},)"
-        also = ""
+        axis = -2 if len(b) > 1 else 0
+        fix = f"b needs {a[-1]} there"
         if len(b) > 1 and b[-1] == a[-1]:
-            also = ", such as the transpose of b"
+            fix = f"the transpose of b, {(*b[:-2], b[-1], b[-2])}, would fit"
         elif len(a) > 1 and a[-2] == inner:
-            also = "; or transpose a"
-        return (
-            f"{a} @ {b} sums axis -1 of a ({a[-1]}) with {name} of b ({inner}): they "
-            f"must be equal. b of shape {fits} would fit{also}"
-        )
+            fix = f"the transpose of a, {(*a[:-2], a[-1], a[-2])}, would fit"
+        sums = f"{a} @ {b} sums axis -1 of a ({a[-1]}) with axis {axis} of b ({inner})"
+        return f"{sums}; {fix}"
     return _broadcast(a[:-2], b[:-2])
 
 

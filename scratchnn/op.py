@@ -8,6 +8,8 @@ recording itself is in tensor.py; kernels are attached from outside (`attach`).
 import functools
 import inspect
 
+from .errors import nearest
+
 TABLE = {}
 ALL = "all"  # of a variadic op's inputs
 
@@ -137,7 +139,9 @@ class Op:
         try:
             self.signature.bind(*args, **params)
         except TypeError as e:
-            raise TypeError(f"{self.name}{self.signature}: {e}") from None
+            unknown = [k for k in params if k not in self.names]
+            hint = nearest(unknown[0], self.names) if unknown else ""
+            raise TypeError(f"{self.name}{self.signature}: {e}{hint}") from None
 
     def __repr__(self):
         return f"<op {self.name}{self.signature}>"
