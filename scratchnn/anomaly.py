@@ -73,6 +73,7 @@ def _blame(y, inputs, name, what):
     if not bad.any():
         return
     arrays = [getattr(x, "_data", x) for x in inputs]
+    arrays = [np.asarray(x) if isinstance(x, float) else x for x in arrays]
     arrays = [x for x in arrays if hasattr(x, "min") and x.size and x.dtype.kind == "f"]
     if np.isnan(y).any():
         kind, guilty = "nan", not any(np.isnan(x).any() for x in arrays)
@@ -81,7 +82,8 @@ def _blame(y, inputs, name, what):
     if guilty:
         index = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(bad)))
         ranges = ", ".join(
-            f"{x.shape} from {float(x.min()):.3g} to {float(x.max()):.3g}" for x in arrays
+            f"{x.shape} from {float(x.min()):.3g} to {float(x.max()):.3g}"
+            for x in arrays
         )
         raise AnomalyError(
             name,

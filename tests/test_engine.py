@@ -1,0 +1,382 @@
+"""The engine: order, sums, freeing, refusals, higher orders, memory."""
+
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import scratchnn as snn
+from scratchnn import GraphError, Tensor, grad, no_grad
+from scratchnn.tensor import Leaf, Node, composite, op
+
+
+def leaf(*values, dtype=np.float64):
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def live_nodes():
+    return sum(type(o) in (Node, Leaf) for o in gc.get_objects())
+
+
+def test_a_node_waits_for_all_its_users_before_it_passes_on():
+    # (a+b) + ab + (a+b)ab: 19 if a shared node passes on too early, 25 by hand
+    a, b = leaf(2.0), leaf(3.0)
+    s, p = a + b, a * b
+    (s + p + s * p).sum().backward()
+    a_, b_ = 2.0, 3.0
+    by_hand = 1 + b_ + (a_ * b_ + (a_ + b_) * b_)
+    assert a.grad == by_hand == 25.0
+
+
+def test_gradients_of_repeated_uses_add_up():
+    x = leaf(3.0)
+    (x * x + x * x + x).sum().backward()
+    assert x.grad == 4 * 3.0 + 1
+
+
+def test_backward_adds_to_the_gradient_that_is_there():
+    x = leaf(1.0, 2.0)
+    (x * 2).sum().backward()
+    (x * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad, [5.0, 5.0])
+
+
+def test_gradients_of_two_leaves_never_share_memory():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    (a + b).sum().backward()
+    a.grad *= 10
+    np.testing.assert_array_equal(b.grad, [1.0, 1.0])
+    a.grad = b.grad = None
+    g = np.array([5.0, 7.0])
+    (a + b).backward(g)
+    a.grad += 1
+    np.testing.assert_array_equal(b.grad, g)
+    np.testing.assert_array_equal(g, [5.0, 7.0])
+
+
+def test_a_leaf_gradient_does_not_alias_the_other_input():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    a.reshape(2).backward(b.data)
+    a.grad[...] = 0
+    np.testing.assert_array_equal(b.data, [3.0, 4.0])
+
+
+@pytest.mark.parametrize("order", range(1, 6))
+def test_every_order_of_derivative_of_a_power(order):
+    x = leaf(1.5)
+    y = (x * x * x * x * x).sum()
+    for _ in range(order):
+        y = grad(y, x).sum()
+    coefficient = np.prod(np.arange(5, 5 - order, -1.0))
+    np.testing.assert_allclose(y.data, coefficient * 1.5 ** (5 - order), rtol=1e-13)
+
+
+def test_backward_of_a_gradient_gives_the_second_derivative():
+    x = leaf(2.0)
+    grad((x**3).sum(), x).sum().backward()
+    np.testing.assert_allclose(x.grad, 6 * 2.0)
+
+
+def test_grad_by_an_intermediate_result():
+    x = leaf(2.0)
+    h = x * 3
+    (gh,) = grad((h * h).sum(), [h])
+    np.testing.assert_allclose(gh.data, 2 * 6.0)
+
+
+def test_grad_visits_only_what_leads_to_its_targets():
+    calls = []
+
+    @op
+    def counted(x):
+        """x, and note each time that the rule runs."""
+        return x * 1.0
+
+    counted.rules(x=lambda g, _y, _x: calls.append(1) or g)
+    try:
+        a, b = leaf(1.0), leaf(1.0)
+        y = (counted(a) * counted(b)).sum()
+        grad(y, a)
+        assert len(calls) == 1
+    finally:
+        del snn.TABLE["counted"]
+
+
+def test_grad_keeps_the_graph_and_backward_consumes_it():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    grad(y, x)
+    grad(y, x)
+    y.backward()
+    with pytest.raises(GraphError, match="consumed by an earlier backward"):
+        y.backward()
+    with pytest.raises(GraphError, match="consumed by an earlier backward"):
+        grad(y, x)
+
+
+def test_a_new_result_on_a_consumed_one_is_refused():
+    x = leaf(2.0)
+    h = x * x
+    h.sum().backward()
+    with pytest.raises(GraphError, match="the graph behind multiply was consumed"):
+        (h * 2).sum().backward()
+
+
+def test_grad_under_no_grad_gives_plain_values():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    with no_grad():
+        g = grad(y, x)
+    assert g.node is None and g.data == 4.0
+
+
+def test_an_independent_input_is_an_error_or_zero():
+    x, z = leaf(2.0), leaf(1.0, 1.0)
+    y = (x * x).sum()
+    with pytest.raises(GraphError, match=r"y does not depend on xs\[1\]"):
+        grad(y, [x, z])
+    np.testing.assert_array_equal(grad(y, [x, z], allow_unused=True)[1].data, [0, 0])
+
+
+def test_a_parameter_changed_after_use_is_refused():
+    p = leaf(1.0, 2.0)
+    loss = (p * p).sum()
+    p.data -= 0.1
+    with pytest.raises(GraphError) as e:
+        loss.backward()
+    assert str(e.value) == (
+        "a parameter of shape (2,) changed after the forward pass used it in multiply; "
+        "recompute the loss. (Two optimizers? Step one, then run the other's forward "
+        "pass)"
+    )
+    assert p.grad is None
+    (p * p).sum().backward()
+    np.testing.assert_allclose(p.grad, 2 * p.data)
+
+
+def test_the_answer_of_d_reused_after_its_step_is_refused():
+    d, g = leaf(0.5), leaf(2.0)
+    fake = g * 3
+    answer = d * fake
+    grad((answer * answer).sum(), d)
+    d.data -= 0.1
+    with pytest.raises(GraphError, match="changed after the forward pass"):
+        grad(answer.sum(), g)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda x: x * 2, "backward: needs a scalar, got shape (2,)."),
+        (lambda x: x.detach().sum(), "backward: this Tensor was not recorded."),
+        (lambda x: (x > 0).sum(), "backward: this Tensor was not recorded."),
+    ],
+)
+def test_backward_refuses_with_a_reason(make, message):
+    with pytest.raises(GraphError) as e:
+        make(leaf(1.0, 2.0)).backward()
+    assert str(e.value).startswith(message)
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    with pytest.raises(GraphError, match=r"g must have y's shape \(2,\), got \(3,\)"):
+        (leaf(1.0, 2.0) * 2).backward(np.ones(3))
+
+
+def test_no_grad_records_nothing_as_context_and_as_decorator():
+    x = leaf(1.0)
+    with no_grad():
+        assert (x * 2).node is None
+        with no_grad():
+            pass
+        assert (x * 2).node is None
+    assert (x * 2).node is not None
+
+    @no_grad()
+    def countdown(n):
+        return countdown(n - 1) if n else x * 2
+
+    assert countdown(3).node is None
+    assert snn.is_recording()
+
+
+def test_no_grad_ends_with_an_error_inside():
+    with pytest.raises(ZeroDivisionError), no_grad():
+        1 / 0
+    assert snn.is_recording()
+
+
+def test_no_grad_in_one_thread_leaves_another_recording():
+    x, inside, done = leaf(1.0), threading.Event(), threading.Event()
+
+    def evaluate():
+        with no_grad():
+            inside.set()
+            done.wait(5)
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    assert inside.wait(5)
+    assert (x * 2).node is not None
+    done.set()
+    thread.join()
+
+
+def test_in_place_changes_of_a_recorded_tensor_name_the_alternative():
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    with pytest.raises(GraphError, match=r"use\s+scratchnn.where|scratchnn.where"):
+        y[0] = 1.0
+    with pytest.raises(GraphError, match="output of multiply.*scratchnn.where"):
+        y.data = np.zeros(2)
+    with pytest.raises(GraphError, match=r"write `p.data -= ...`"):
+        x -= 0.1
+
+
+def test_requires_grad_is_for_floating_point_leaves():
+    with pytest.raises(TypeError, match="got int64. Convert first"):
+        Tensor([1, 2], requires_grad=True)
+    with pytest.raises(GraphError, match="output of multiply. Use t.detach"):
+        (leaf(1.0) * 2).requires_grad = False
+
+
+def test_freezing_a_leaf_stops_its_gradient():
+    x, w = leaf(2.0), leaf(3.0)
+    w.requires_grad = False
+    (x * w).sum().backward()
+    assert w.grad is None and x.grad == 3.0
+
+
+# ---- size and speed of graphs ---------------------------------------------------
+def test_a_chain_of_a_million_ops_builds_runs_backward_and_is_freed():
+    x = leaf(1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + 1.0
+    y.sum().backward()
+    assert x.grad == 1.0
+    y = x
+    for _ in range(1_000_000):  # and one that is dropped unused
+        y = y * 1.0
+    before = live_nodes()
+    del y
+    assert live_nodes() < before - 999_000
+
+
+def test_a_sum_of_16000_terms_runs_backward_in_linear_time():
+    def seconds(n):
+        x, total = leaf(1.0), 0.0
+        for _ in range(n):
+            total = total + x * 1.0
+        start = time.process_time()
+        total.sum().backward()
+        assert x.grad == n
+        return time.process_time() - start
+
+    seconds(500)
+    # 16 times the terms: 16 times the work if linear, 256 if each push sorts
+    assert seconds(16_000) < 80 * max(seconds(1_000), 1e-3)
+
+
+def test_no_live_node_is_left_after_1000_steps_without_the_garbage_collector():
+    w, b = leaf(0.5, -0.5), leaf(0.1)
+    x = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    gc.collect()
+    gc.disable()
+    try:
+        before = live_nodes()
+        for _ in range(1000):
+            loss = ((snn.tanh(x @ w + b) - 1) ** 2).mean()
+            loss.backward()
+            for p in (w, b):
+                p.data -= 0.01 * p.grad
+                p.grad = None
+        del loss
+        assert live_nodes() == before
+    finally:
+        gc.enable()
+
+
+def test_backward_frees_each_node_as_it_passes():
+    x = leaf(*range(1000))
+    h = x * 2
+    y = (h * h).sum()
+    y.backward()
+    assert h.node.inputs is None and y.node.inputs is None
+
+
+def test_large_inputs_that_no_rule_reads_are_not_kept():
+    x = Tensor(np.ones(100_000), requires_grad=True)
+    h = x * 2.0
+    node = (h + 1.0).node  # the rule of add reads neither input
+    assert not isinstance(node.inputs[0]._data, np.ndarray)
+    assert node.inputs[0].shape == (100_000,)
+    assert (h * h).node.inputs[0] is h  # the rule of multiply reads both
+
+
+# ---- ops ------------------------------------------------------------------------
+def test_an_op_on_arrays_computes_and_on_tensors_records():
+    a = np.array([1.0, 2.0])
+    assert type(snn.exp(a)) is np.ndarray
+    assert type(snn.exp(Tensor(a))) is Tensor and snn.exp(Tensor(a)).node is None
+    assert snn.exp(Tensor(a, requires_grad=True)).node.op.name == "exp"
+
+
+def test_a_composite_is_entered_in_the_table_and_is_still_a_function():
+    @composite
+    def cube(x):
+        """x * x * x"""
+        return x * x * x
+
+    try:
+        assert snn.TABLE["cube"].is_composite
+        x = leaf(2.0)
+        assert grad(cube(x).sum(), x).data == 12.0
+    finally:
+        del snn.TABLE["cube"]
+
+
+def test_two_ops_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="two ops are named 'exp'"):
+
+        @op
+        def exp(x):
+            """Another."""
+
+
+def test_a_rule_for_an_unknown_argument_is_refused():
+    with pytest.raises(ValueError, match="exp has no argument 'z' to give a rule"):
+        snn.TABLE["exp"].set_rules(z=None)
+
+
+def test_parameters_by_position_and_by_keyword_mean_the_same():
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(snn.sum(x, 1), snn.sum(x, axis=1))
+    np.testing.assert_array_equal(snn.sum(x, 1, True), snn.sum(x, axis=1, keepdims=True))
+    np.testing.assert_array_equal(snn.reshape(x, (3, 2)), snn.reshape(x, shape=(3, 2)))
+    weight, bias = np.ones((4, 3)), np.ones(4)
+    np.testing.assert_array_equal(
+        snn.linear(x, weight, bias=bias), snn.linear(x, weight, bias)
+    )
+
+
+def test_max_shares_the_gradient_among_ties():
+    x = leaf(1.0, 3.0, 3.0, 2.0)
+    x.max().backward()
+    np.testing.assert_array_equal(x.grad, [0, 0.5, 0.5, 0])
+
+
+def test_a_python_number_keeps_float32():
+    x = Tensor(np.float32([1, 2]), requires_grad=True)
+    y = (2.0 * x / 3 - 1) ** 2 + np.float64(1.0).item()
+    assert y.dtype == np.float32
+    y.sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+def test_a_float32_parameter_gets_a_float32_gradient_from_float64_data():
+    p = Tensor(np.float32([1, 2]), requires_grad=True)
+    (p * np.array([3.0, 4.0])).sum().backward()
+    assert p.grad.dtype == np.float32
