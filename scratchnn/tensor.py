@@ -229,9 +229,10 @@ def _caller(entry):
                 if node is None:
                     node = b.node
             else:
-                z = b
+                z = b = _number(b)
         elif type(b) is Tensor:
-            x, z, node = a, b._data, b.node
+            x, z, node = _number(a), b._data, b.node
+            a = x
         else:
             return call(a, b) if type(a) is list or type(b) is list else run(a, b)
         try:
@@ -263,6 +264,11 @@ def _caller(entry):
 
 
 _NO_PARAMS = {}
+
+
+def _number(x):
+    """NumPy's float64, such as np.sqrt(2), as a Python float: it promotes nothing."""
+    return float(x) if type(x) is np.float64 else x
 
 
 def _record(entry, args, params, y):
