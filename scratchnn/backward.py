@@ -153,14 +153,24 @@ def _pull_back(node, g, grads, owned, live, leads):
         args = [x._data if type(x) is Tensor else x for x in inputs]
     joint = NotImplemented
     if op.fast_rule is not None and not live:
-        need = [_key(x, leads) is not None for x in inputs]
+        need = [
+            type(x) is Tensor
+            and x.node is not None
+            and (leads is None or id(x.node) in leads)
+            for x in inputs
+        ]
         joint = op.fast_rule(g, y, need, *args, **node.params)
+    rules = op.rules
     for i, x in enumerate(inputs):
-        key = _key(x, leads)
-        rule = op.rules[i]
-        if key is None or rule is None:
+        if type(x) is not Tensor or x.node is None or rules[i] is None:
             continue
-        gx = rule(g, y, *args, **node.params) if joint is NotImplemented else joint[i]
+        key = id(x.node)
+        if leads is not None and key not in leads:
+            continue
+        if joint is NotImplemented:
+            gx = rules[i](g, y, *args, **node.params)
+        else:
+            gx = joint[i]
         data = x._data
         if gx.shape != data.shape or gx.dtype != data.dtype:
             gx = _fit(gx, data)
@@ -177,14 +187,6 @@ def _pull_back(node, g, grads, owned, live, leads):
             grads[key] = old = old + gx
             if type(old) is np.ndarray:
                 owned.add(key)
-
-
-def _key(x, leads):
-    """Where an input's gradient is added up; None if nobody wants it."""
-    if type(x) is not Tensor or x.node is None:
-        return None
-    key = id(x.node)
-    return key if leads is None or key in leads else None
 
 
 def _fit(g, x):
@@ -204,7 +206,7 @@ def _fit(g, x):
         g = g.sum(axis=repeated)
         lead = len(g.shape) - len(shape)
     if g.shape != shape:
-        g = _spread(g, shape) if g.size < x.size else g.reshape(shape)
+        g = g.reshape(shape) if g.size == x.size else _spread(g, shape)
     return g if g.dtype == x.dtype else g.astype(x.dtype)
 
 
