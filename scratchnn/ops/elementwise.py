@@ -82,7 +82,7 @@ power.rules(
     b=lambda g, y, a, _b: g * y * log(where(a == 0, 1, a)),
 )
 power.example(positive(3, 5), normal(5))
-power.example(away(3, 5), np.array([2.0, 3.0, -1.0, 1.0, 0.0]))
+power.example(away(3, 5), np.array([2, 3, -1, 1, 0], dtype=np.int8))
 
 
 @op
