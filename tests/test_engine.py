@@ -354,7 +354,7 @@ def test_a_rule_for_an_unknown_argument_is_refused():
 def test_parameters_by_position_and_by_keyword_mean_the_same():
     x = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(snn.sum(x, 1), snn.sum(x, axis=1))
-    np.testing.assert_array_equal(snn.sum(x, 1, True), snn.sum(x, axis=1, keepdims=True))
+    np.testing.assert_array_equal(snn.sum(x, 1, True), x.sum(1, keepdims=True))
     np.testing.assert_array_equal(snn.reshape(x, (3, 2)), snn.reshape(x, shape=(3, 2)))
     weight, bias = np.ones((4, 3)), np.ones(4)
     np.testing.assert_array_equal(
