@@ -6,9 +6,10 @@ x = snn.Tensor([1.0, 2.0], requires_grad=True)
 x.grad            # array([2., 4.], dtype=float32)
 """
 
-from . import ops
+from . import kernels, ops
 from .anomaly import detect_anomaly
 from .backward import grad
+from .device import gpu_probe, to_device
 from .errors import AnomalyError, GraphError, ShapeError
 from .methods import from_dlpack
 from .op import TABLE
@@ -16,3 +17,5 @@ from .opgraph import graph_of
 from .ops import *  # noqa: F403
 from .random import manual_seed
 from .tensor import Tensor, composite, is_recording, no_grad, op
+
+kernels.attach()

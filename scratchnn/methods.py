@@ -8,6 +8,7 @@ Importing this module gives Tensor its operators (`a + b`, `a @ b`, `a[i]`), met
 import numpy as np
 
 from . import ops
+from .device import device_of, to_device
 from .errors import GraphError
 from .op import TABLE
 from .tensor import Leaf, Tensor, _wrap
@@ -181,6 +182,8 @@ def from_dlpack(x):
     return _wrap(np.from_dlpack(x), None)
 
 
+Tensor.to = to_device
+Tensor.device = property(device_of, doc='Where the values are: "cpu" or "gpu".')
 Tensor.__array__, Tensor.numpy, Tensor.item = _array, numpy, item
 Tensor.__array_ufunc__, Tensor.__array_function__ = _array_ufunc, _array_function
 Tensor.__dlpack__ = _dlpack
@@ -204,7 +207,7 @@ def _format(self, spec):
 
 
 def _repr(self):
-    body = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+    body = np.array2string(numpy(self.detach()), separator=", ", prefix="Tensor(")
     how = ""
     if isinstance(self.node, Leaf):
         how = ", requires_grad=True"
