@@ -52,7 +52,7 @@ def explain(op, inputs, params, error):
     given = ", ".join(
         f"{name} {_describe(x)}" for name, x in zip(_input_names(op, inputs), inputs)
     )
-    given += "".join(f", {k}={v!r}" for k, v in params.items())
+    given += "".join(f", {k}={_describe(v)}" for k, v in params.items())
     kind = ShapeError if isinstance(error, ValueError) else None
     text = f"{_tidy(error)} (given {given})"
     return kind(op.name, text) if kind else type(error)(f"{op.name}: {text}")
@@ -67,6 +67,8 @@ def _shape(x):
 
 
 def _describe(x):
+    if isinstance(x, tuple):
+        return f"({', '.join(map(_describe, x))})"
     return f"{x.shape} {x.dtype}" if hasattr(x, "dtype") else repr(x)
 
 
@@ -121,27 +123,67 @@ def _linear(x, weight, bias=None, **_):
         return f"bias {bias} needs shape {weight[:1]} to match weight {weight}"
 
 
-def _conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, **_):
+def _image_and_kernel(x, weight, groups, channels):
     if len(weight) != 4:
-        return (
-            f"weight {weight} needs 4 axes (out channels, in channels / groups, kh, kw)"
-        )
-    if len(x) not in (3, 4):
+        return f"weight {weight} needs 4 axes ({channels}, kh, kw)"
+    if len(x) < 3:
         return f"input {x} needs 4 axes (N, C, H, W), or 3 (C, H, W) without a batch"
+    if weight[0] % groups:
+        return (
+            f"axis 0 of weight {weight}, the {channels.partition(',')[0]}, must be a "
+            f"multiple of groups={groups}"
+        )
+
+
+def _conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    channels = "out channels, in channels / groups"
+    if wrong := _image_and_kernel(x, weight, groups, channels):
+        return wrong
     if x[-3] != weight[1] * groups:
         return (
             f"input {x} needs {weight[1] * groups} channels (axis -3) to match weight "
             f"{weight}" + (f" with groups={groups}" if groups != 1 else "")
         )
+    if bias not in (None, weight[:1]):
+        return f"bias {bias} needs shape {weight[:1]} to match weight {weight}"
+    for axis in (-2, -1):
+        p, d = _of_pair(padding, axis), _of_pair(dilation, axis)
+        span, room = d * (weight[axis] - 1) + 1, x[axis] + 2 * p
+        if span > room:
+            return (
+                f"the kernel of weight {weight} spans {span} along axis {axis}, but "
+                f"input {x} has only {room} there, padding included; use a smaller "
+                f"kernel, or padding of at least {-((x[axis] - span) // 2)}"
+            )
 
 
-def _conv_transpose2d(x, weight, bias=None, **_):
-    if len(x) in (3, 4) and len(weight) == 4 and x[-3] != weight[0]:
+def _of_pair(n, axis):
+    return n[axis] if isinstance(n, (tuple, list)) else n
+
+
+def _conv_transpose2d(
+    x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
+):
+    channels = "in channels, out channels / groups"
+    if wrong := _image_and_kernel(x, weight, groups, channels):
+        return wrong
+    if x[-3] != weight[0]:
         return (
             f"input {x} needs {weight[0]} channels (axis -3) to match weight {weight}, "
-            "which is (in channels, out channels / groups, kh, kw) here"
+            f"which is ({channels}, kh, kw) here"
         )
-    return _conv2d(x, weight) if len(x) not in (3, 4) or len(weight) != 4 else None
+    out = (weight[1] * groups,)
+    if bias not in (None, out):
+        return f"bias {bias} needs shape {out} to match weight {weight}"
+    for axis in (-2, -1):
+        s, d = _of_pair(stride, axis), _of_pair(dilation, axis)
+        extra, most = _of_pair(output_padding, axis), max(s, d) - 1
+        if extra > most:
+            return (
+                f"output_padding {extra} at axis {axis} must be less than stride {s} "
+                f"or dilation {d}: it tells apart the sizes that conv2d takes to one. "
+                f"Use {most} or less"
+            )
 
 
 def _reshape(x, shape):
