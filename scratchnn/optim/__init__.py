@@ -1,0 +1,20 @@
+"""Optimizers, clipping, averaged weights, schedules, with PyTorch's names."""
+
+from .optimizers import (
+    EMA,
+    SGD,
+    Adam,
+    AdamW,
+    Optimizer,
+    RMSprop,
+    clip_grad_norm_,
+    clip_grad_value_,
+)
+from .schedules import (
+    CosineAnnealingLR,
+    LambdaLR,
+    LinearLR,
+    OneCycleLR,
+    Schedule,
+    StepLR,
+)
