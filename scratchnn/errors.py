@@ -186,6 +186,13 @@ def _conv_transpose2d(
             )
 
 
+def _conv2d_weight(x, dy, size, **_):
+    return (
+        f"dy {dy} does not fit: it needs the batch and the rows and columns that conv2d "
+        f"makes of x {x} with a kernel {size}, and channels that groups divide"
+    )
+
+
 def _reshape(x, shape):
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     size, known = int(np.prod(x)), int(np.prod([n for n in shape if n != -1]))
@@ -226,10 +233,11 @@ FITS = {
     "linear": _linear,
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
+    "conv2d_weight": _conv2d_weight,
     "reshape": _reshape,
     "concatenate": _join,
 }
 FITS.update(
     dict.fromkeys("sum mean var std max min prod cumsum logsumexp".split(), _axis)
 )
-FITS.update(dict.fromkeys("softmax log_softmax norm argmax argmin flip".split(), _axis))
+FITS.update(dict.fromkeys("softmax log_softmax norm standardize argmax argmin flip".split(), _axis))

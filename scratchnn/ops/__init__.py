@@ -1,8 +1,21 @@
 """The ops: each a formula in NumPy with its rules beside it. See `TABLE`."""
 
-from . import elementwise, index, linalg, reduce, shape
+from . import activation, conv, elementwise, index, linalg, loss, norm, pool, reduce
+from . import segment, shape
 
-FAMILIES = (elementwise, reduce, shape, index, linalg)
+FAMILIES = (
+    elementwise,
+    activation,
+    reduce,
+    shape,
+    index,
+    linalg,
+    conv,
+    pool,
+    norm,
+    segment,
+    loss,
+)
 
 
 def _export():
