@@ -240,4 +240,7 @@ FITS = {
 FITS.update(
     dict.fromkeys("sum mean var std max min prod cumsum logsumexp".split(), _axis)
 )
-FITS.update(dict.fromkeys("softmax log_softmax norm standardize argmax argmin flip".split(), _axis))
+FITS.update(
+    dict.fromkeys("softmax log_softmax norm argmax argmin flip".split(), _axis),
+    standardize=_axis,
+)
