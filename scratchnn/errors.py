@@ -188,8 +188,8 @@ def _conv_transpose2d(
 
 def _conv2d_weight(x, dy, size, **_):
     return (
-        f"dy {dy} does not fit: it needs the batch and the rows and columns that conv2d "
-        f"makes of x {x} with a kernel {size}, and channels that groups divide"
+        f"dy {dy} does not fit: it needs the batch and the rows and columns that "
+        f"conv2d makes of x {x} with a kernel {size}, and channels that groups divide"
     )
 
 

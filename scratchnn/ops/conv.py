@@ -12,6 +12,8 @@ convolutions. Images come with a batch, (N, C, H, W), or without, (C, H, W). Siz
 strides and the like are pairs (rows, columns), or one integer for both.
 """
 
+import math
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -164,8 +166,8 @@ def conv2d_weight(x, dy, size, stride=1, padding=0, dilation=1, groups=1):
     columns = columns[..., : dy.shape[-2], : dy.shape[-1]]  # (C, kh, kw, N, oh, ow)
     places = rows[0].size
     shape = (len(rows), len(columns) // groups, *columns.shape[1:3])
-    rows = rows.reshape(groups, -1, places)
-    columns = columns.reshape(groups, -1, places)
+    rows = rows.reshape(groups, len(rows) // groups, places)
+    columns = columns.reshape(groups, math.prod(shape[1:]), places)
     return (rows @ columns.swapaxes(1, 2)).reshape(shape)
 
 
