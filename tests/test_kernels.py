@@ -1,0 +1,170 @@
+"""Kernels equal the bodies they stand before, decline what they can't do, and go."""
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import scratchnn as snn
+from scratchnn import TABLE, Tensor, grad, kernels
+
+pytest.importorskip("numba", reason="kernels need numba")
+RNG = np.random.default_rng(0)
+
+
+def both(call):
+    """The result with kernels and without."""
+    kernels.attach()
+    fast = call()
+    kernels.detach()
+    try:
+        return fast, call()
+    finally:
+        kernels.attach()
+
+
+def float32(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+# One float32 rounding of a sum of d terms of size 1 is about sqrt(d) half-units in
+# the last place; y and g are of order 1.
+def tolerance(d):
+    return 4 * np.sqrt(d) * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize(
+    "shape, axis",
+    [((257, 131), -1), ((131, 2, 128), (1, 2)), ((4, 8192), (-1,)), ((16384, 1), 1)],
+)
+def test_standardize_and_its_rule_equal_the_reference(shape, axis):
+    x, g = 3 * float32(*shape) + 2, float32(*shape)
+    d = np.prod(shape) // shape[0]
+
+    def run():
+        t = Tensor(x, requires_grad=True)
+        y = TABLE["standardize"].call(t, axis=axis, eps=1e-3)
+        y.backward(g)
+        return y.data, t.grad
+
+    (y, gx), (y_, gx_) = both(run)
+    np.testing.assert_allclose(y, y_, atol=tolerance(d))
+    np.testing.assert_allclose(gx, gx_, atol=tolerance(d))
+    assert y.dtype == gx.dtype == np.float32
+
+
+@pytest.mark.parametrize("index_shape", [(512,), (32, 16)])
+def test_scatter_of_rows_equals_the_reference(index_shape):
+    index = RNG.integers(-7, 7, index_shape)
+    x = float32(*index_shape, 33)
+    fast, slow = both(lambda: snn.scatter(x, index, shape=(7, 33)))
+    np.testing.assert_allclose(fast, slow, rtol=1e-5, atol=1e-4)
+    assert fast.dtype == np.float32
+
+
+def test_scatter_out_of_range_is_still_an_error():
+    with pytest.raises(IndexError, match="scatter: index .* out of bounds"):
+        snn.scatter(float32(512, 64), np.full(512, 9), shape=(7, 64))
+
+
+def test_second_derivatives_pass_by_the_kernel():
+    x, w = float32(130, 130), float32(130, 130)
+    t = Tensor(x, requires_grad=True)
+
+    def curvature():
+        y = TABLE["standardize"].call(t, axis=-1)
+        (g,) = grad((y * w).sum(), [t])
+        return grad((g * w).sum(), t).data
+
+    fast, slow = both(curvature)
+    np.testing.assert_allclose(fast, slow, atol=1e-3 * abs(slow).max())
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        float32(128, 128).astype(np.float64),
+        float32(128, 256)[:, ::2],
+        float32(16, 16),
+    ],
+    ids=["float64", "strided", "small"],
+)
+def test_kernels_decline_what_does_not_suit_them(x):
+    assert not kernels.suits(x)
+    fast, slow = both(lambda: TABLE["standardize"].call(x, axis=-1))
+    np.testing.assert_array_equal(fast, slow)
+
+
+def test_standardize_over_other_axes_is_declined():
+    assert TABLE["standardize"].fast(float32(128, 128), axis=0, eps=1e-5) is (
+        NotImplemented
+    )
+
+
+def test_nan_and_infinity_pass_through():
+    x = float32(128, 128)
+    x[3, 4], x[5, 6] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        fast, slow = both(lambda: TABLE["standardize"].call(x, axis=-1))
+    np.testing.assert_array_equal(np.isnan(fast), np.isnan(slow))
+    assert np.isnan(fast[3]).all() and not np.isnan(fast[4]).any()
+
+
+def run(code, **env):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+    )
+
+
+SHOW = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+{before}
+import numpy as np, scratchnn as snn
+x = np.ones((128, 256), np.float32)
+print(snn.TABLE["standardize"].call(x, axis=-1).sum(), "numba" in sys.modules)
+"""
+
+
+def test_scratchnn_jit_0_runs_numpy_and_says_so_once():
+    done = run(SHOW.format(before=""), SCRATCHNN_JIT="0")
+    assert done.stdout.split() == ["0.0", "False"]
+    assert done.stderr == (
+        "INFO kernels are off: SCRATCHNN_JIT=0; NumPy runs instead\n"
+    )
+
+
+def test_a_missing_numba_runs_numpy_and_says_so_once():
+    done = run(SHOW.format(before="sys.modules['numba'] = None"), SCRATCHNN_JIT="1")
+    assert done.stdout.split()[0] == "0.0"
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("INFO kernels are off: numba can't be used")
+
+
+def test_numba_is_imported_with_the_first_kernel_only():
+    code = (
+        "import sys, numpy as np, scratchnn as snn\n"
+        "f = snn.TABLE['standardize'].call\n"
+        "f(np.ones((2, 3), np.float32), axis=-1)\n"
+        "small = 'numba' in sys.modules\n"
+        "f(np.ones((128, 256), np.float32), axis=-1)\n"
+        "print(small, 'numba' in sys.modules)"
+    )
+    assert run(code, SCRATCHNN_JIT="1").stdout.split() == ["False", "True"]
+
+
+def test_warmup_names_every_kernel():
+    assert [name for name, _ in kernels.warmup()] == list(kernels.KERNELS)
+
+
+def test_attach_is_quiet_when_kernels_are_on(caplog):
+    caplog.set_level(logging.INFO, "scratchnn")
+    assert kernels.attach()
+    assert caplog.text == ""
