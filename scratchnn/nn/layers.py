@@ -147,7 +147,7 @@ class MaxPool2d(Module):
     """The largest value of each window: (N, C, H, W) -> (N, C, oh, ow)."""
 
     def __init__(
-        self, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False
+        self, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False
     ):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
@@ -166,13 +166,25 @@ class MaxPool2d(Module):
 class AvgPool2d(Module):
     """The mean of each window: (N, C, H, W) -> (N, C, oh, ow)."""
 
-    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False):
+    def __init__(
+        self,
+        kernel_size,
+        stride=None,
+        padding=0,
+        ceil_mode=False,
+        count_include_pad=True,
+    ):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.ceil_mode = ceil_mode
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x):
         return F.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
         )
 
 
