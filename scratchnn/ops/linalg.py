@@ -131,7 +131,7 @@ def _einsum_rule(g, _y, *xs, i, subscripts):
     for c, n in zip(terms[i], xs[i].shape):
         if c in target:  # a diagonal: x_ii is reached through an identity matrix
             c, first = free.pop(), c
-            parts.append((first + c, np.eye(n, dtype=like.dtype, like=like)))
+            parts.append((first + c, np.diag(np.ones_like(like, shape=n))))
         elif c not in known:  # summed within x alone: g is repeated along it
             parts.append((c, np.ones_like(like, shape=(n,))))
         target += c

@@ -169,9 +169,8 @@ def _product_of_others(y, x, axis, keepdims):
     rows = reshape(rows, (*shape[: x.ndim - len(axes)], -1))
     n = rows.shape[-1]
     # (..., n, n): row i holds all factors, with a 1 in place of the i-th
-    one_left_out = where(
-        np.eye(n, dtype=bool, like=_plain(x)), 1, expand_dims(rows, -2)
-    )
+    diagonal = np.diag(np.ones_like(_plain(x), shape=n, dtype=bool))
+    one_left_out = where(diagonal, 1, expand_dims(rows, -2))
     return moveaxis(reshape(prod(one_left_out, axis=-1), shape), last, axes)
 
 
