@@ -8,7 +8,8 @@ what CuPy refuses, so that a body which would break on a GPU breaks in CI, witho
   lets an index pass, at the price of a copy to the device at each call;
 - `np.add.at`, `np.add.reduce` and the other methods of NumPy's ufuncs: NumPy asks
   CuPy, which answers `__call__` only. `cupy.add.at` is right, `strict.add.at` here;
-- `where=` and `initial=`, and functions that CuPy lacks.
+- functions and keywords that CuPy lacks. `np.eye(n, like=x)` is one: NumPy 2 hands on
+  `device=None`, which cupy.eye does not know; `np.diag(np.ones_like(x, shape=n))` does.
 
 Results stay on the device: a sum over all axes is a 0-d StrictArray, not a number.
 """
@@ -36,6 +37,7 @@ FUNCTIONS = frozenset(
     linalg.svd lib.stride_tricks.sliding_window_view
     """.split()
 )
+LACKING = frozenset("where initial device correction stable".split())  # keywords
 CONVERSIONS = ("array", "asarray")  # of host data: np.asarray(host, like=device)
 _set = object.__setattr__
 
@@ -72,7 +74,7 @@ class StrictArray:
             return NotImplemented
         if not builtins.all(issubclass(t, (StrictArray, np.ndarray)) for t in types):
             return NotImplemented
-        if kwargs.keys() & {"where", "initial"}:
+        if kwargs.keys() & LACKING:
             raise TypeError(f"{name}() got an unexpected keyword of {sorted(kwargs)}")
         if name in CONVERSIONS:
             return _wrap(func(_host(args[0], True), *args[1:], **kwargs), args)
@@ -112,9 +114,6 @@ class StrictArray:
 
     def __float__(self):
         return float(self._host)
-
-    def __index__(self):
-        return self._host.__index__()
 
     def __repr__(self):
         return f"strict.{self._host!r}"
@@ -184,7 +183,7 @@ _SCALARS = (builtins.bool, int, float, complex, np.generic)
 # ---- methods and operators ------------------------------------------------------
 def _method(name):
     def method(self, *args, **kwargs):
-        if kwargs.keys() & {"where", "initial"}:
+        if kwargs.keys() & LACKING:
             raise TypeError(f"{name}() got an unexpected keyword of {sorted(kwargs)}")
         return _run(getattr(np.ndarray, name), (self, *args), kwargs)
 
