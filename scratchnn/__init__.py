@@ -6,11 +6,11 @@ x = snn.Tensor([1.0, 2.0], requires_grad=True)
 x.grad            # array([2., 4.], dtype=float32)
 """
 
-from . import kernels, ops
+from . import data, kernels, nn, ops, optim
 from .anomaly import detect_anomaly
 from .backward import grad
 from .device import gpu_probe, to_device
-from .errors import AnomalyError, GraphError, ShapeError
+from .errors import AnomalyError, GraphError, ShapeError, nearest
 from .methods import from_dlpack
 from .op import TABLE
 from .opgraph import graph_of
@@ -19,3 +19,14 @@ from .random import manual_seed
 from .tensor import Tensor, composite, is_recording, no_grad, op
 
 kernels.attach()
+
+
+def __getattr__(name):
+    """Parts that need heavier libraries are imported at their first use."""
+    import importlib
+
+    if name in ("models", "plot", "train"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(
+        f"scratchnn has no {name!r}{nearest(name, globals())}", name=name
+    )
