@@ -16,8 +16,8 @@ Generated from the op table by `python docs/make_ops.py`; do not edit.
 
 Each op is an array function with, for each input, one rule: the vector-Jacobian product
 that turns `g`, the gradient of the loss by the output `y`, into the gradient by that
-input. An argument of a rule that begins with `_` is not read, so the graph need not keep
-that array. An op without rules of its own is a composition of other ops, or has no
+input. An argument of a rule that begins with `_` is not read, so the graph need not
+keep that array. An op without rules of its own is a composition of other ops, or has no
 derivative. The engine sums a gradient over the axes that broadcasting repeated.
 """
 

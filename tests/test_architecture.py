@@ -33,8 +33,8 @@ def imported(path):
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.ImportFrom) or not node.level:
             continue
-        base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
-        base = [p for p in base if p]
+        module = (node.module or "").split(".") if node.module else []
+        base = [*package[: len(package) - node.level + 1], *module]
         for name in [base[1]] if len(base) > 1 else [a.name for a in node.names]:
             if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists():
                 yield PART_OF.get(name, name)
