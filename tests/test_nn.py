@@ -118,6 +118,7 @@ def test_freezing_leaves_nothing_to_train_and_melting_restores_it():
     before = net.parameters()
     assert net.requires_grad_(False).parameters() == []
     assert len(net.state_dict()) == 7
+    net.table = Tensor([1, 2])  # integers can't be trained
     assert net.requires_grad_().parameters() == before
 
 
@@ -669,15 +670,14 @@ def test_a_thousand_training_steps_leave_no_live_node():
 
 
 def test_modules_move_train_and_are_saved_on_a_device(device, monkeypatch, tmp_path):
-    import scratchnn.device
-
     def to_device(x, name):
         return device.put(x) if name == "gpu" else x.get()
 
-    monkeypatch.setattr(scratchnn.device, "to_device", to_device)
+    monkeypatch.setattr("scratchnn.nn.module.to_device", to_device)
     net = small_network(np.random.default_rng(0))
     host = copy.deepcopy(net).state_dict()
     net._constant = np.ones(3)
+    net[0].bias.grad = np.ones(2, np.float32)
     assert net.to("gpu") is net
     x = Tensor(device.put(np.ones((4, 1, 4, 4), np.float32)))
     opt = optim.Adam(net.parameters())
@@ -687,6 +687,7 @@ def test_modules_move_train_and_are_saved_on_a_device(device, monkeypatch, tmp_p
         opt.step()
     assert all(isinstance(v, device.array) for v in net.state_dict().values())
     assert isinstance(net._constant, device.array)
+    assert isinstance(net[0].bias.grad, device.array)
     checkpoint.save(tmp_path / "a", net.state_dict())
     net.load_state_dict(host)
     for k, v in net.state_dict().items():

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from scratchnn import Tensor, checkpoint, optim
+from scratchnn import Tensor, checkpoint, nn, optim
 from scratchnn.errors import GraphError
 from scratchnn.tensor import Node
 
@@ -145,6 +145,17 @@ def test_a_parameter_without_gradient_is_left_alone():
     opt = optim.AdamW([p, q], lr=0.1)
     opt.step()
     assert q.data == 1 and p.data != 1 and opt.state[1] == {}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_parameter_frozen_later_stays_as_it_is(name):
+    p, q = Tensor([1.0], requires_grad=True), Tensor([1.0], requires_grad=True)
+    opt = getattr(optim, name)([p, q], lr=0.1)
+    p.requires_grad = False
+    opt.zero_grad()
+    (p * q).sum().backward()
+    opt.step()
+    assert p.item() == 1 and q.item() < 1
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -336,6 +347,11 @@ def test_ema_equals_its_loop_and_gives_the_weights_back():
         raise KeyError
     np.testing.assert_array_equal(p.data, now)
     np.testing.assert_allclose(ema.averages[0], expected, rtol=1e-14)
+
+
+def test_ema_takes_a_model_as_well():
+    net = nn.Sequential(nn.Linear(2, 3))
+    assert optim.EMA(net).params == net.parameters()
 
 
 def test_a_saved_ema_is_restored_and_another_models_refused():

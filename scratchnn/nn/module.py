@@ -11,6 +11,7 @@ from collections import namedtuple
 
 import numpy as np
 
+from ..device import to_device
 from ..errors import OpError, nearest
 from ..tensor import Tensor
 
@@ -29,7 +30,7 @@ class Module:
                 return self.out(relu(self.hidden(x)))
 
     Array attributes are state: saved and moved, not trained. Those whose name starts
-    with `_` are moved only.
+    with `_`, such as constants, are moved only.
     """
 
     training = True
@@ -83,15 +84,15 @@ class Module:
     def requires_grad_(self, flag=True):
         """Freeze (False) or train (True) all Tensors; set it before the forward."""
         for t in _tensors(self):
-            t.requires_grad = flag
+            t.requires_grad = flag and t.dtype.kind == "f"
         return self
 
     def to(self, device):
         """Move Tensors and arrays to "cpu" or "gpu"."""
-        from ..device import to_device
-
         for t in _tensors(self):
             t.data = to_device(t.data, device)
+            if t.grad is not None:
+                t.grad = to_device(t.grad, device)
         for m in self.modules():
             for name, x in vars(m).items():
                 if _is_array(x) and not isinstance(x, Tensor):

@@ -68,7 +68,8 @@ class Optimizer:
     def zero_grad(self):
         """Forget the gradients."""
         for p in self.params:
-            p.grad = None
+            if p.grad is not None:  # always None if p was frozen since
+                p.grad = None
 
     def step(self):
         """Update every parameter that has a gradient."""
@@ -302,7 +303,9 @@ def clip_grad_value_(params, clip_value):
 class EMA:
     """Running mean of the weights: e <- decay e + (1 - decay) p after each step.
 
-        ema = EMA(model.parameters(), decay=0.999)
+    params: a list of Tensors, or the model.
+
+        ema = EMA(model, decay=0.999)
         ...optimizer.step(); ema.update()
         with ema.averaged():  # the model has the averages in here
             evaluate(model)
@@ -311,6 +314,7 @@ class EMA:
     def __init__(self, params, decay=0.999):
         if not 0 <= decay < 1:
             raise ValueError(f"EMA: decay must be in [0, 1), got {decay}")
+        params = params.parameters() if hasattr(params, "parameters") else params
         self.params, self.decay = list(params), decay
         self.averages = [np.copy(p.data) for p in self.params]
 
