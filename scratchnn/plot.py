@@ -46,6 +46,13 @@ def save(figure, path):
     os.replace(part, path)
 
 
+def _figure(width, height):
+    """A figure of so many inches, 150 dots each, that makes room for its labels."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    return figure
+
+
 # ---- images ---------------------------------------------------------------------
 def mosaic(images, columns, gap=1, ground=0.25):
     """Images (N, H, W) as one array, row by row, with grey lines between them."""
@@ -79,7 +86,7 @@ def images(pictures, columns=10):
 def reconstructions(x, x_hat):
     """Originals (N, H, W) above what came back for them, in labelled rows of 10."""
     blocks = -(-len(x) // 10)
-    figure = Figure(figsize=(6.4, 1.6 * blocks), layout="constrained")
+    figure = _figure(6.4, 1.25 * blocks)
     for block, axes in enumerate(figure.subplots(blocks, 1, squeeze=False)[:, 0]):
         some = slice(10 * block, 10 * block + 10)
         _show(axes, np.concatenate([x[some], x_hat[some]]), len(x[some]))
@@ -97,7 +104,7 @@ def latent_map(mu, labels, grid, extent, names=("z_1", "z_2")):
     mu (N, 2), labels (N,) in 0..9; grid (R, R, H, W) holds the pictures decoded at an
     even grid over [-extent, extent]^2, top row first.
     """
-    figure = Figure(figsize=(6.4, 12.6), layout="constrained")
+    figure = _figure(6.4, 12.6)
     above, below = figure.subplots(2, 1)
     for k in np.unique(labels):
         colour = COLOURS[k % len(COLOURS)]
@@ -105,7 +112,8 @@ def latent_map(mu, labels, grid, extent, names=("z_1", "z_2")):
         above.scatter(*mu[labels == k].T, **dots)
     above.set_title("where the encoder puts held-out pictures")
     below.set_title("what the decoder draws at each place")
-    sheet = mosaic(grid.reshape(-1, *grid.shape[2:]), len(grid), gap=0)
+    flat = grid.reshape(-1, *grid.shape[2:])
+    sheet = mosaic(flat, len(grid), gap=grid.shape[-1] // 4, ground=0)
     below.imshow(sheet, vmin=0, vmax=1, extent=(-extent, extent, -extent, extent))
     for axes in (above, below):
         axes.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")
@@ -115,16 +123,17 @@ def latent_map(mu, labels, grid, extent, names=("z_1", "z_2")):
 
 @_styled
 def traversal(rows, values, names):
-    """What one coordinate of the code does: rows (K, V, H, W), a coordinate each."""
+    """What each coordinate of the code does: rows (K, V, H, W), one for each."""
     k, v = rows.shape[:2]
     h, w = rows.shape[2] + 1, rows.shape[3] + 1
-    figure = Figure(figsize=(6.4, 1.1 + 4.6 * k * h / (v * w)), layout="constrained")
+    figure = _figure(6.4, 1.2 + 5.4 * k * h / (v * w))
     axes = figure.subplots()
     _show(axes, rows.reshape(-1, *rows.shape[2:]), v)
     axes.set_yticks(h / 2 + h * np.arange(k), names)
     axes.set_xticks(w / 2 + w * np.arange(v), [f"{z:g}" for z in values])
     axes.tick_params(length=0, labelcolor=INK)
-    axes.set_xlabel("value of the coordinate, the others fixed")
+    axes.set_title("one coordinate at a time, and its KL in nats", pad=10)
+    axes.set_xlabel("value of the coordinate")
     return figure
 
 
@@ -135,7 +144,7 @@ def curves(panels, x_label, y_label):
 
     The vertical range leaves out the steep start, so that the rest can be read.
     """
-    figure = Figure(figsize=(6.4, 0.7 + 2.3 * len(panels)), layout="constrained")
+    figure = _figure(6.4, 0.7 + 2.3 * len(panels))
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     looks = [dict(color=COLOURS[0]), dict(color=COLOURS[1], linestyle=(0, (3, 1.5)))]
     for axes, (title, series) in zip(all_axes, panels.items()):
@@ -151,9 +160,9 @@ def curves(panels, x_label, y_label):
 
 
 def _range(lines):
-    """Limits that hold all but the first twentieth of each line, with a margin."""
-    kept = np.concatenate([np.asarray(y)[len(y) // 20 :] for y in lines])
-    low, high = kept.min(), kept.max()
+    """Limits that hold all but what is high in the first twentieth of each line."""
+    low = min(np.min(y) for y in lines)
+    high = max(np.max(y[len(y) // 20 :]) for y in lines)
     margin = 0.08 * (high - low) or 1.0
     return low - margin, high + margin
 
@@ -192,7 +201,7 @@ def graph(g):
             boxstyle="round,pad=0.35", facecolor=_FILL[node.kind],
             edgecolor=INK if node.kind == "op" else GREY, linewidth=2 if last else 0.8,
         )  # fmt: skip
-        text = f"{node.name}\n{shape}"
+        text = f"{node.name.strip('_')}\n{shape}"
         axes.text(x, y, text, ha="center", va="center", fontsize=9, bbox=box, color=INK)
     return figure
 
