@@ -143,6 +143,13 @@ def test_ids_may_be_small_integers_a_list_or_a_tensor(name):
         np.testing.assert_array_equal(f(x, same, 200), expected)
 
 
+def test_scatter_does_not_overflow_small_integers():
+    """The gradient of an embedding indexed by uint8 tokens."""
+    x, ids = rng.standard_normal((300, 3)), rng.integers(0, 200, 300)
+    y = snn.scatter(x, index=ids.astype(np.uint8), shape=(200, 3))
+    np.testing.assert_allclose(y, snn.segment_sum(x, ids, 200), rtol=1e-13, atol=1e-14)
+
+
 @of_every_op
 def test_layout_of_rows_does_not_matter(name):
     f, x = getattr(snn, name), rng.standard_normal(ROWS)
