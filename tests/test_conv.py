@@ -155,13 +155,21 @@ def test_pools_are_the_maximum_and_mean_of_windows(
 
 
 def test_windows_and_overlap_add_are_transposes():
-    x = normal(3, 7, 8)
-    windows = snn.windows(x, size=(3, 2), stride=(2, 3), dilation=(1, 2))
+    x, how = normal(3, 7, 8), dict(stride=(2, 3), dilation=(1, 2))
+    windows = snn.windows(x, size=(3, 2), **how)
     assert windows.shape == (3, 3, 2, 3, 2)
     assert windows[1, 2, 1, 0, 1] == x[1, 2 * 2 + 0, 1 * 3 + 1 * 2]
     g = normal(*windows.shape, seed=1)
-    back = snn.overlap_add(g, (7, 8), stride=(2, 3), dilation=(1, 2))
-    close(np.sum(windows * g), np.sum(x * back))
+    close(np.sum(windows * g), np.sum(x * snn.overlap_add(g, (7, 8), **how)))
+
+
+def test_overlap_add_into_a_larger_image_leaves_the_rest_zero():
+    g = Tensor(normal(3, 2, 2, 3, 2), requires_grad=True)
+    y = snn.overlap_add(g, (9, 8), stride=2)
+    close(y.data[:, :5, :4], snn.overlap_add(g.data, (5, 4), stride=2))
+    assert not y.data[:, 5:].any() and not y.data[..., 4:].any()
+    u = normal(3, 9, 8, seed=1)
+    close(grad(y, g, Tensor(u)), snn.windows(u, (3, 2), stride=2)[:, :2, :2])
 
 
 # ---- parity with PyTorch --------------------------------------------------------
@@ -432,6 +440,10 @@ ERRORS = [
     (
         lambda: snn.conv2d(zeros(4, 5, 7), zeros(6, 4, 3, 3), zeros(5)),
         "conv2d: bias (5,) needs shape (6,) to match weight (6, 4, 3, 3)",
+    ),
+    (
+        lambda: snn.conv2d(zeros(4, 5, 7), zeros(6, 4, 3, 3), zeros(1)),
+        "conv2d: bias (1,) needs shape (6,) to match weight (6, 4, 3, 3)",
     ),
     (
         lambda: snn.conv2d(zeros(1, 4, 7), zeros(1, 1, 4, 4), dilation=2, padding=1),

@@ -21,11 +21,11 @@ from .shape import broadcast_to, expand_dims, pad
 def _entries(x, size, stride, dilation):
     """First entries of all windows, second entries, ...: each (..., oh, ow)."""
     windows = _view(x, size, stride, dilation)
-    return [windows[..., u, v] for u in range(size[0]) for v in range(size[1])]
+    return [windows[..., u, v] for u, v in np.ndindex(windows.shape[-2:])]
 
 
 @op
-def max_windows(x, size, stride, dilation):
+def max_windows(x, size, stride=1, dilation=1):
     """y[..., i, j] = max_uv of `windows(x)`; of equals the first takes the gradient."""
     return functools.reduce(np.maximum, _entries(x, size, stride, dilation))
 
@@ -36,7 +36,7 @@ def _first_largest(x, y, size, stride, dilation):
     for entry in _entries(x, size, stride, dilation):
         places.append((entry == y) & ~taken)
         taken = taken | places[-1]
-    return np.stack(places, -1).reshape(*y.shape, *size)
+    return np.stack(places, -1).reshape(*y.shape, *_pair(size))
 
 
 def _max_rule(g, y, x, size, stride, dilation):
@@ -50,13 +50,13 @@ max_windows.example(distinct(2, 5, 7), size=(2, 3), stride=(1, 2), dilation=(2, 
 
 
 @op
-def sum_windows(x, size, stride):
+def sum_windows(x, size, stride=1):
     """y[..., i, j] = sum_uv of `windows(x)`."""
     return functools.reduce(np.add, _entries(x, size, stride, 1))
 
 
 def _sum_rule(g, _y, _x, size, stride):
-    parts = broadcast_to(expand_dims(g, (-2, -1)), (*g.shape, *size))
+    parts = broadcast_to(expand_dims(g, (-2, -1)), (*g.shape, *_pair(size)))
     return overlap_add(parts, _x.shape[-2:], stride)
 
 
@@ -194,9 +194,8 @@ def interpolate(x, size=None, scale_factor=None):
         size = [math.floor(n * s) for n, s in zip(x.shape[-2:], scales)]
     else:
         size, scales = _pair(size), (None, None)
-    rows, columns = map(
-        lambda n, out, scale: _nearest(n, out, scale, like), x.shape[-2:], size, scales
-    )
+    sides = zip(x.shape[-2:], size, scales)
+    rows, columns = (_nearest(n, out, scale, like) for n, out, scale in sides)
     return resample(x, rows, columns)
 
 
@@ -204,7 +203,7 @@ def _nearest(n, out, scale, like):
     """Which of n entries each of `out` reads. In float32, where PyTorch computes it."""
     step = n / out if scale is None or out in (n, 2 * n) else 1 / scale
     place = np.arange(out, dtype=np.float32, like=like) * np.float32(step)
-    return np.minimum(place.astype(np.int64), n - 1)
+    return place.astype(np.int64)
 
 
 interpolate.example(normal(2, 3, 5), scale_factor=2)
