@@ -462,6 +462,23 @@ def test_layers_compute_and_learn_as_those_of_pytorch(make, shape):
         np.testing.assert_allclose(ours.state_dict()[k], value.numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: n.BatchNorm1d(5),
+        lambda n: n.BatchNorm2d(5),
+        lambda n: n.LayerNorm((3, 5)),
+        lambda n: n.GroupNorm(2, 6),
+    ],
+)
+def test_normalisations_start_as_those_of_pytorch(make):
+    ours, theirs = make(nn).state_dict(), make(torch().nn).state_dict()
+    assert list(ours) == list(theirs)
+    for k, x in ours.items():
+        assert x.dtype == theirs[k].numpy().dtype
+        np.testing.assert_array_equal(x, theirs[k].numpy())
+
+
 def test_embeddings_are_those_of_pytorch():
     t = torch()
     ours, theirs = twins(lambda n: n.Embedding(7, 3))
@@ -679,6 +696,7 @@ def test_modules_move_train_and_are_saved_on_a_device(device, monkeypatch, tmp_p
     net._constant = np.ones(3)
     net[0].bias.grad = np.ones(2, np.float32)
     assert net.to("gpu") is net
+    assert isinstance(net[0].bias.grad, device.array)
     x = Tensor(device.put(np.ones((4, 1, 4, 4), np.float32)))
     opt = optim.Adam(net.parameters())
     for _ in range(2):
@@ -687,7 +705,6 @@ def test_modules_move_train_and_are_saved_on_a_device(device, monkeypatch, tmp_p
         opt.step()
     assert all(isinstance(v, device.array) for v in net.state_dict().values())
     assert isinstance(net._constant, device.array)
-    assert isinstance(net[0].bias.grad, device.array)
     checkpoint.save(tmp_path / "a", net.state_dict())
     net.load_state_dict(host)
     for k, v in net.state_dict().items():
