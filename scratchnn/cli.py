@@ -1,0 +1,355 @@
+"""The command line: scratchnn train, sample, models, data, gradcheck, doctor, warmup.
+
+The only module that prints: results to stdout, progress and complaints to stderr. Exit
+codes: 0 done, 1 a check failed or training diverged, 2 bad input (one line says what),
+130 Ctrl-C. What a command needs is imported when it runs, so that --help is quick.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from .errors import nearest
+
+HELP = """\
+usage: scratchnn COMMAND ...
+
+  scratchnn train vae             learn to draw digits, in less than a minute
+  scratchnn train vae --z 8       the same with a longer code
+  scratchnn sample runs/vae       draw new digits with what it learned
+
+commands:
+{commands}
+
+`scratchnn COMMAND --help` says more. Pictures and weights go to runs/."""
+
+
+class UsageError(Exception):
+    """Bad input: one line for the reader."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, complaining in one line that names the nearest option."""
+
+    def __init__(self, command, **options):
+        super().__init__(prog=f"scratchnn {command}", allow_abbrev=False, **options)
+
+    def error(self, message):
+        message = message.removeprefix("argument ").split(" (choose from")[0]
+        required = "the following arguments are required: "
+        if message.startswith(required):
+            message = f"{message.removeprefix(required)} is missing; see --help"
+        if message.startswith("unrecognized arguments: "):
+            given = message.split()[2].partition("=")[0]
+            known = [o.lstrip("-") for o in self._option_string_actions]
+            hint = nearest(given.lstrip("-"), known) if given[0] == "-" else ""
+            hint = hint.replace("mean '", "mean '--")
+            message = f"unknown option {given}{hint}" if hint or given[0] == "-" else (
+                f"unexpected argument {given!r}"
+            )
+        raise UsageError(f"{self.prog}: {message}")
+
+
+def main(argv=None):
+    """Run one command; the exit code. `argv` is sys.argv without the program."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _dispatch(argv)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _dispatch(argv):
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        lines = (f"  {name:10} {f.__doc__}" for name, f in COMMANDS.items())
+        print(HELP.format(commands="\n".join(lines)))
+        return 0
+    if argv[0] == "--version":
+        print(f"scratchnn {_version('scratchnn')}")
+        return 0
+    command = COMMANDS.get(argv[0])
+    if command is None:
+        hint = nearest(argv[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}"
+        raise UsageError(f"scratchnn: no command {argv[0]!r}{hint}")
+    code = command(argv[1:]) or 0
+    sys.stdout.flush()
+    return code
+
+
+# ---- train and sample -----------------------------------------------------------
+def train(argv):
+    """Train a model: pictures, losses and weights go to runs/MODEL."""
+    from . import recipes
+
+    name = next((a for a in argv if a in recipes.RECIPES), None)
+    recipe = recipes.get(name) if name else None
+    asked = vars(_train_parser(name, recipe).parse_args(argv))
+    asked = {k: v for k, v in asked.items() if v is not None}
+    name = asked.pop("model")
+    if recipe is None:
+        hint = nearest(name, recipes.RECIPES)
+        hint = hint or f"; there are {', '.join(recipes.RECIPES)}"
+        raise UsageError(f"scratchnn train: no model {name!r}{hint}")
+    folder = Path(asked.pop("out", Path("runs") / name))
+    return _train(name, recipe, folder, asked.pop("resume"), asked)
+
+
+def _train_parser(name, recipe):
+    from .recipes import choice, positive, whole
+
+    parser = Parser("train", description="Train a model on a data set.")
+    parser.add_argument("model", metavar="MODEL", help="see `scratchnn models`")
+    sets = ", ".join(recipe.DATA) if recipe else "see `scratchnn data`"
+    parser.add_argument("--data", metavar="NAME", help=sets)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", metavar="N", type=whole, help="how many batches")
+    length.add_argument(
+        "--epochs", metavar="N", type=whole, help="how often through the data"
+    )
+    parser.add_argument("--batch", metavar="N", type=whole, help="samples in a step")
+    parser.add_argument("--lr", metavar="X", type=positive, help="learning rate")
+    parser.add_argument("--seed", metavar="N", type=_seed, help="of all randomness; 0")
+    parser.add_argument("--device", type=choice("cpu", "gpu"), help="cpu or gpu")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run; runs/MODEL")
+    parser.add_argument("--resume", action="store_true", help="go on where it stopped")
+    if recipe:
+        own = parser.add_argument_group(f"options of {name}")
+        for option, (read, text) in recipe.OPTIONS.items():
+            own.add_argument(f"--{option}", metavar="X", type=read, help=text)
+    return parser
+
+
+def _seed(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at least 0, got {text!r}"
+        )
+    return int(text)
+
+
+def _train(name, recipe, folder, resume, asked):
+    from . import train as runs
+
+    try:
+        _check_device(asked.get("device"))
+        again = (folder / "config.json").exists() and not resume
+        if resume:
+            run = runs.resumed(folder, {"model": name, **asked})
+        else:
+            run = runs.new(_config(name, recipe, asked), folder)
+        config = run.config
+        if again:
+            print(f"replacing the run that was in {folder}")
+        print(
+            f"{name} on {config['data']}: {len(run.train_set[0]):,} samples to learn "
+            f"from, {len(run.test_set[0]):,} held out to test on"
+        )
+        start = f", from step {run.step:,}" if run.step else ""
+        print(
+            f"{run.model.num_parameters():,} parameters, {run.total:,} steps of "
+            f"{config['batch']} samples{start}"
+        )
+        print(recipe.LOSS, flush=True)
+        outcome = runs.train(run)
+        if outcome.signal:
+            print(
+                f"stopped after step {run.step:,} and saved. To go on: "
+                f"{_resume_command(name, folder)}"
+            )
+            return 128 + outcome.signal
+        if outcome.before:
+            print(f"untrained: {recipe.words(outcome.before, config)}")
+        print(f"test:      {recipe.words(outcome.after, config)}")
+        pictures = run.draw()
+    except runs.Diverged as error:
+        print(f"scratchnn train: {error}", file=sys.stderr)
+        return 1
+    except runs.RunError as error:
+        raise UsageError(f"scratchnn train: {error}") from None
+    print(f"look at {folder / pictures[0]}, {', '.join(pictures[1:])}")
+
+
+def _config(name, recipe, asked):
+    """The defaults, overruled by what was asked for."""
+    data = asked.get("data", next(iter(recipe.DATA)))
+    if data not in recipe.DATA:
+        from .data import DATASETS
+
+        hint = "" if data in DATASETS else nearest(data, recipe.DATA)
+        hint = hint or f"; it takes {', '.join(recipe.DATA)}"
+        raise UsageError(f"scratchnn train: {name} can't train on {data!r}{hint}")
+    config = {"model": name, "data": data, "seed": 0, "device": "cpu", "steps": None}
+    config |= recipe.DATA[data] | asked
+    if "steps" in asked:
+        config["epochs"] = None
+    return config
+
+
+def _check_device(device):
+    if device == "gpu":
+        from .device import gpu_probe
+
+        probe = gpu_probe()
+        if not probe.available:
+            raise UsageError(f"scratchnn train: --device gpu: {probe.text}")
+
+
+def _resume_command(name, folder):
+    out = "" if folder == Path("runs") / name else f" --out {folder}"
+    return f"scratchnn train {name}{out} --resume"
+
+
+def sample(argv):
+    """Draw new samples with a trained model: scratchnn sample runs/vae."""
+    from .recipes import whole
+
+    parser = Parser("sample", description="Draw new samples with a trained model.")
+    parser.add_argument("run", metavar="RUN", help="folder of a run, as runs/vae")
+    parser.add_argument("-n", metavar="N", type=whole, default=100, help="number; 100")
+    parser.add_argument("--seed", metavar="N", type=_seed, help="a new one every time")
+    parser.add_argument("--out", metavar="FILE", help="the picture; RUN/sample.png")
+    asked = parser.parse_args(argv)
+
+    import numpy as np
+
+    from . import plot
+    from . import train as runs
+
+    seed = asked.seed
+    if seed is None:
+        seed = int(np.random.default_rng().integers(10_000))
+    out = Path(asked.out or Path(asked.run) / "sample.png")
+    try:
+        recipe, model, config = runs.trained(asked.run)
+        figure = recipe.sample(model, config, asked.n, np.random.default_rng(seed))
+        plot.save(figure, out)
+    except runs.RunError as error:
+        raise UsageError(f"scratchnn sample: {error}") from None
+    except OSError as error:
+        raise UsageError(f"scratchnn sample: --out {out}: {error.strerror}") from None
+    print(f"{out}: {asked.n} samples, seed {seed}")
+
+
+# ---- what there is --------------------------------------------------------------
+def models(argv):
+    """List the models that can be trained."""
+    from . import recipes
+
+    Parser("models", description=models.__doc__).parse_args(argv)
+    for name, text in recipes.RECIPES.items():
+        print(f"{name:12} {text}")
+        print(f"{'':12} on {', '.join(recipes.get(name).DATA)}")
+
+
+def data(argv):
+    """List the data sets, and which of them are on this machine."""
+    Parser("data", description=data.__doc__).parse_args(argv)
+    from .data import DATASETS
+
+    for entry in DATASETS.values():
+        print(f"{entry.name:14} {entry.status:15} {entry.counts}; {entry.source}")
+
+
+# ---- checks ---------------------------------------------------------------------
+def gradcheck(argv):
+    """Check the derivatives of every op, or of those named."""
+    parser = Parser("gradcheck", description=gradcheck.__doc__)
+    parser.add_argument("ops", metavar="OP", nargs="*", help="names of ops; all")
+    names = parser.parse_args(argv).ops
+
+    from .gradcheck.table import gradcheck_table
+    from .op import TABLE
+
+    for name in names:
+        if name not in TABLE:
+            hint = nearest(name, TABLE)
+            raise UsageError(f"scratchnn gradcheck: no op {name!r}{hint}")
+    counts = {True: 0, False: 0, None: 0}
+    print(f"{'op':24} {'example':>7} {'order':>5} {'ms':>7}")
+    for row in gradcheck_table(names=names or None):
+        counts[row.ok] += 1
+        result = {True: "ok", False: "WRONG", None: "-"}[row.ok]
+        print(
+            f"{row.op:24} {row.example:7} {row.order:5} {1000 * row.seconds:7.1f}"
+            f"  {result} {row.message}".rstrip()
+        )
+    right, wrong, none = counts[True], counts[False], counts[None]
+    print(f"{right} right, {wrong} wrong, {none} without a check")
+    return 1 if wrong else 0
+
+
+def doctor(argv):
+    """Show versions, threads, kernels and GPU: the start of a bug report."""
+    Parser("doctor", description=doctor.__doc__).parse_args(argv)
+    for name, text in _findings():
+        print(f"{name:20} {text}")
+
+
+def _findings():
+    """What there is to know of this machine: (name, text), one line each."""
+    import platform
+
+    import numpy as np
+
+    yield "scratchnn", f"{_version('scratchnn')} in {Path(__file__).parent}"
+    yield "python", f"{platform.python_version()} on {platform.platform()}"
+    for package in ("numpy", "numba", "matplotlib", "safetensors", "pooch", "tqdm"):
+        yield package, _version(package)
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    yield "BLAS", f"{blas.get('name')} {blas.get('version')}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    yield "cores", str(cores or os.cpu_count())
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        yield name, os.environ.get(name, "not set")
+    yield "kernels", _kernels()
+    from .device import gpu_probe
+
+    probe = gpu_probe()
+    yield "GPU", probe.text
+    for name in ("SCRATCHNN_JIT", "SCRATCHNN_DATA", "SCRATCHNN_PROGRESS"):
+        yield name, os.environ.get(name, "not set")
+
+
+def _kernels():
+    if os.environ.get("SCRATCHNN_JIT") == "0":
+        return "off by SCRATCHNN_JIT=0; NumPy does everything"
+    from .op import TABLE
+
+    fast = sorted(name for name, entry in TABLE.items() if entry.fast)
+    names = f": {', '.join(fast)}" if fast else ""
+    return f"on, for {len(fast)} of {len(TABLE)} ops{names}"
+
+
+def _version(package):
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def warmup(argv):
+    """Compile all kernels now, so that no training has to wait for them."""
+    Parser("warmup", description=warmup.__doc__).parse_args(argv)
+    from . import kernels
+
+    total = 0.0
+    for name, seconds in kernels.warmup():
+        total += seconds
+        print(f"{name:20} {seconds:6.2f} s", flush=True)
+    print(f"{'total':20} {total:6.2f} s")
+
+
+COMMANDS = {
+    f.__name__: f for f in (train, sample, models, data, gradcheck, doctor, warmup)
+}
