@@ -69,7 +69,9 @@ class Tensor:
     def __init__(self, data, requires_grad=False, dtype=None):
         if isinstance(data, Tensor):
             data = data._data
-        if not hasattr(data, "dtype"):
+        if isinstance(data, np.generic):
+            data = np.asarray(data)
+        elif not hasattr(data, "dtype"):
             data = np.asarray(data)
             if dtype is None and data.dtype == np.float64:
                 dtype = np.float32

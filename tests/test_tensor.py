@@ -19,6 +19,13 @@ def test_python_floats_become_float32_and_arrays_keep_their_type():
     assert Tensor([1.0], dtype=np.float64).dtype == np.float64
 
 
+def test_a_numpy_number_becomes_an_array_of_its_type():
+    t = Tensor(np.float64(3.0), requires_grad=True)
+    assert type(t.data) is np.ndarray and t.dtype == np.float64
+    t.data -= 1.0
+    assert t.item() == 2.0
+
+
 def test_an_array_is_not_copied():
     a = np.zeros(3)
     Tensor(a)[0] = 1.0
