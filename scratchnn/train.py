@@ -281,7 +281,7 @@ def train(run, save_every=SAVE_EVERY):
     quiet = np.errstate(all="ignore")  # NaN is looked for, below
     with _Log(run) as log, _bar(run) as bar, _caught() as caught, quiet:
         before = None
-        if run.step == 0:
+        if run.log_size == 0:
             before = run.evaluate()
             log.write("test", before)
             run.log_size = log.flush()

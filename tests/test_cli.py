@@ -1,0 +1,225 @@
+"""The command line: what it says, its exit codes, and no traceback for bad input."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scratchnn import checkpoint, cli
+
+
+@pytest.fixture
+def scratchnn(tmp_path, monkeypatch, capsys):
+    """Run `scratchnn LINE` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCRATCHNN_PROGRESS", "0")
+    monkeypatch.delenv("SCRATCHNN_DATA", raising=False)
+
+    def run(line):
+        try:
+            code = cli.main(line.split())
+        except SystemExit as stop:  # argparse's --help
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+RUN = "train vae --hidden 16 --steps 4"
+
+BAD = {
+    "trian vae": "scratchnn: no command 'trian'; did you mean 'train'?",
+    "xyz": "scratchnn: no command 'xyz'; there are train, sample, models, data, "
+    "gradcheck, doctor, warmup",
+    "train": "scratchnn train: MODEL is missing; see --help",
+    "train vea": "scratchnn train: no model 'vea'; did you mean 'vae'?",
+    "train vae --epoch 3": "scratchnn train: unknown option --epoch; did you mean "
+    "'--epochs'?",
+    "train vae --qq": "scratchnn train: unknown option --qq",
+    "train vae more": "scratchnn train: unexpected argument 'more'",
+    "train vae --batch -3": "scratchnn train: --batch: expected a whole number of at "
+    "least 1, got '-3'",
+    "train vae --hidden 12,x": "scratchnn train: --hidden: expected a whole number of "
+    "at least 1, got 'x'",
+    "train vae --lr nan": "scratchnn train: --lr: expected a number above 0, got 'nan'",
+    "train vae --seed -1": "scratchnn train: --seed: expected a whole number of at "
+    "least 0, got '-1'",
+    "train vae --lr": "scratchnn train: --lr: expected one argument",
+    "train vae --steps 3 --epochs 4": "scratchnn train: --epochs: not allowed with "
+    "argument --steps",
+    "train vae --data digit": "scratchnn train: vae can't train on 'digit'; did you "
+    "mean 'digits'?",
+    "train vae --data moons": "scratchnn train: vae can't train on 'moons'; it takes "
+    "digits, mnist, fashion_mnist",
+    "train vae --device tpu": "scratchnn train: --device: expected cpu or gpu, got "
+    "'tpu'",
+    "train vae --resume": "scratchnn train: there is no run in runs/vae to resume; "
+    "leave out --resume",
+    "sample runs/nix": "scratchnn sample: there is no run in runs/nix; scratchnn train "
+    "vae makes one",
+    "gradcheck sofmax": "scratchnn gradcheck: no op 'sofmax'; did you mean 'softmax'?",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_gets_one_line_and_exit_code_2(scratchnn, line):
+    assert scratchnn(line) == (2, "", BAD[line] + "\n")
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input(scratchnn):
+    Path("file").write_text("")
+    code, _, err = scratchnn(f"{RUN} --out file/run")
+    why = "can't write there (Not a directory)"
+    assert (code, err) == (2, f"scratchnn train: --out file/run: {why}\n")
+
+
+def test_no_gpu_is_said_before_anything_is_written(scratchnn, monkeypatch):
+    from scratchnn import device
+
+    none = device.Probe(False, "no NVIDIA driver found")
+    monkeypatch.setattr(device, "gpu_probe", lambda: none)
+    code, _, err = scratchnn(f"{RUN} --device gpu")
+    assert (code, err) == (2, "scratchnn train: --device gpu: no NVIDIA driver found\n")
+    assert not Path("runs").exists()
+
+
+def test_data_that_cannot_be_had_is_said_in_one_line(scratchnn, monkeypatch, tmp_path):
+    from scratchnn.data import download
+
+    def offline(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(download, "_download_from", offline)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code, _, err = scratchnn("train vae --data mnist")
+    assert code == 2 and err.count("\n") == 1
+    assert err.startswith(
+        "scratchnn train: --data mnist: could not download "
+        "mnist/train-images-idx3-ubyte.gz. Check the network, or put the file at "
+    )
+
+
+def test_train_tells_the_loss_in_words_and_leaves_pictures_and_weights(scratchnn):
+    code, out, err = scratchnn(RUN)
+    assert (code, err) == (0, "")
+    assert "1,437 samples to learn from, 360 held out" in out
+    assert "4 steps of 32 samples" in out
+    last = out.splitlines()[-2]
+    assert last.startswith("test:") and "to describe the picture given its code" in last
+    assert {p.name for p in Path("runs/vae").iterdir()} == {
+        "samples.png", "reconstructions.png", "latent.png", "loss.png", "log.csv",
+        "model.safetensors", "checkpoint.safetensors", "config.json",
+    }  # fmt: skip
+    code, out, err = scratchnn("sample runs/vae -n 7 --seed 5")
+    assert (code, out, err) == (0, "runs/vae/sample.png: 7 samples, seed 5\n", "")
+    assert Path("runs/vae/sample.png").exists()
+    code, out, err = scratchnn("sample runs/vae --out nowhere/x.png")
+    assert (code, out) == (2, "")
+    assert err == "scratchnn sample: --out nowhere/x.png: No such file or directory\n"
+
+
+def test_training_again_replaces_and_says_so(scratchnn):
+    scratchnn(RUN)
+    code, out, err = scratchnn(f"{RUN} --z 3")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "replacing the run that was in runs/vae"
+
+
+def test_resume_may_lengthen_a_run_but_not_change_it(scratchnn):
+    scratchnn(RUN)
+    code, out, err = scratchnn("train vae --resume --lr 0.5")
+    assert (code, out) == (2, "") and err == (
+        "scratchnn train: --lr 0.5 contradicts runs/vae/config.json, where lr is "
+        "0.002; leave it out, or train afresh with another --out\n"
+    )
+    code, _, err = scratchnn("train vae --resume --hidden 17")
+    assert code == 2 and "--hidden 17 contradicts" in err and "hidden is 16" in err
+    code, _, err = scratchnn("train vae --resume --steps 3")
+    assert code == 2 and "is at step 4 already, past the 3 asked for" in err
+    code, out, err = scratchnn("train vae --resume --steps 6")
+    assert (code, err) == (0, "") and "6 steps of 32 samples, from step 4" in out
+
+
+def test_an_unfinished_run_is_to_be_resumed(scratchnn):
+    scratchnn(RUN)
+    path = Path("runs/vae/config.json")
+    path.write_text(path.read_text().replace('"total": 4', '"total": 400'))
+    code, out, err = scratchnn(RUN)
+    assert (code, out) == (2, "") and err == (
+        "scratchnn train: runs/vae holds an unfinished run (step 4 of 400): go on with "
+        "it by --resume, or name another folder with --out\n"
+    )
+
+
+def test_damaged_weights_are_refused(scratchnn):
+    scratchnn(RUN)
+    path = Path("runs/vae/model.safetensors")
+    checkpoint.save(path, {}, {})
+    code, _, err = scratchnn("sample runs/vae")
+    assert code == 2 and err.startswith(f"scratchnn sample: {path} does not fit config")
+    path.write_bytes(b"no weights")
+    code, _, err = scratchnn("sample runs/vae")
+    assert code == 2 and err.count("\n") == 1 and str(path) in err
+
+
+def test_divergence_exits_1_with_one_line(scratchnn):
+    code, _, err = scratchnn("train vae --hidden 16 --steps 100 --lr 1000")
+    assert code == 1 and err.count("\n") == 1
+    assert err.startswith("scratchnn train: stopped at step ")
+
+
+def test_gradcheck_exits_0_if_all_rules_are_right_and_1_if_not(scratchnn, monkeypatch):
+    code, out, err = scratchnn("gradcheck exp tanh")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "4 right, 0 wrong, 0 without a check"
+    from scratchnn.op import TABLE
+
+    monkeypatch.setattr(TABLE["exp"], "rules", (lambda g, y, x: -g * y,))
+    code, out, _ = scratchnn("gradcheck exp")
+    assert code == 1 and "WRONG" in out and out.splitlines()[-1].startswith("0 right")
+
+
+@pytest.mark.parametrize("line", ["models", "data", "doctor", "--version", "", "-h"])
+def test_lists_are_printed(scratchnn, line):
+    code, out, err = scratchnn(line)
+    assert (code, err) == (0, "") and out
+
+
+def test_what_the_lists_hold(scratchnn):
+    assert "vae " in scratchnn("models")[1]
+    assert "digits         bundled" in scratchnn("data")[1]
+    doctor = scratchnn("doctor")[1]
+    for name in "scratchnn numpy BLAS cores kernels GPU SCRATCHNN_JIT".split():
+        assert f"\n{name} " in "\n" + doctor
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(scratchnn, command):
+    code, out, err = scratchnn(f"{command} --help")
+    assert (code, err) == (0, "") and out.startswith(f"usage: scratchnn {command}")
+
+
+def test_help_of_train_lists_the_models_own_options(scratchnn):
+    out = scratchnn("train vae --help")[1]
+    assert all(option in out for option in ("--beta", "--hidden", "--likelihood"))
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from scratchnn import cli; cli.main([]); "
+        "heavy = {'numba', 'matplotlib', 'pooch', 'tqdm', 'safetensors'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_reader_that_leaves_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "scratchnn", "data"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.stderr == "" and done.returncode == 141
