@@ -1,0 +1,226 @@
+"""The diagnosis: planted mistakes are caught and named, in words for students."""
+
+import numpy as np
+import pytest
+from planted import ROWS, attention, attention_rule, sigmoid, softmax
+
+import scratchnn as snn
+from scratchnn.gradcheck import GradcheckError, gradcheck
+
+SIZES = [(5, 3, 2), (7, 5, 3), (11, 5, 2), (7, 4, 3)]  # n, d, m
+_ids = [f"{row.id}-{row.make.__name__}" for row in ROWS]
+
+
+def caught(row, seed, **options):
+    """The report on a planted mistake; fails if the check is green."""
+    f, backward, inputs = row.make(np.random.default_rng(seed), *SIZES[seed])
+    rng = np.random.default_rng(seed + 99)
+    with pytest.raises(GradcheckError) as e:
+        gradcheck(f, *inputs, backward=backward, rng=rng, **options)
+    return e.value.report
+
+
+@pytest.mark.parametrize("row", ROWS, ids=_ids)
+def test_planted_mistake_is_caught(row):
+    for seed in (1, 2):
+        report = caught(row, seed)
+        assert report.diagnosis and report.hint
+
+
+@pytest.mark.parametrize("row", ROWS, ids=_ids)
+def test_planted_mistake_is_caught_by_one_direction(row):
+    if row.make.__name__ == "ties_all_take_everything":
+        pytest.skip("a random direction breaks ties: mode='coords' sees them")
+    caught(row, 1, mode="directional")
+
+
+def test_at_least_85_percent_of_planted_mistakes_get_their_class():
+    misses = {}
+    for row in ROWS:
+        letters = {caught(row, seed).letter for seed in (0, 3)}
+        if letters != {row.letter}:
+            misses[row.id, row.make.__name__] = letters, row.letter
+    print("missed:", misses)
+    assert len(misses) <= 0.15 * len(ROWS), misses
+
+
+def test_planted_rows_are_many_and_of_every_class_a_check_can_see():
+    assert len({row.id for row in ROWS if row.id[0] == "M"}) >= 40
+    assert {row.letter for row in ROWS} == set("RSTHZNGIXWB")
+
+
+# ---- one claim for each reading -------------------------------------------------
+def reading(f, backward, *inputs, **options):
+    with pytest.raises(GradcheckError) as e:
+        gradcheck(f, *inputs, backward=backward, **options)
+    return e.value.report
+
+
+def normal(*shape):
+    return np.random.default_rng(3).normal(size=shape)
+
+
+@pytest.mark.parametrize(
+    "factor, words",
+    [
+        (7, "n with n = 7: axis 0 of x"),
+        (1 / 5, "1/n with n = 5: axis 1 of x"),
+        (5**0.5, "sqrt(n) with n = 5"),
+        (7**-0.5, "1/sqrt(n) with n = 7"),
+        (35, "n with n = 35: all entries of x"),
+        (6 / 7, "(n-1)/n with n = 7"),
+        (2, "2: the 2 of a square"),
+        (-0.5, "-1/2: the 2 of a square"),
+        (0.6, "1 - p with p = 0.4"),
+        (1 / 0.8, "1/(1 - p) with p = 0.2"),
+    ],
+)
+def test_constant_ratio_is_looked_up(factor, words):
+    report = reading(np.sin, lambda g, x: factor * g * np.cos(x), normal(7, 5))
+    assert report.letter == "R" and words in report.diagnosis
+
+
+def test_number_among_the_inputs_explains_a_ratio():
+    report = reading(lambda x, p: x / (1 - p), lambda g, x, p: g, normal(5, 3), 0.25)
+    assert report.letter == "R" and "1 - p, p = 0.25" in report.diagnosis
+
+
+def test_two_numbers_have_no_constant_ratio_without_a_meaning():
+    report = reading(np.sin, lambda g, x: 0.7123 * g * np.cos(x), np.asarray(0.4))
+    assert report.letter == "X"
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ((7,), "axis 1 (length 5) is missing"),
+        ((7, 5, 2), "axis 2 is one too many"),
+        ((5, 7), "the same axes in another order"),
+        ((3, 2), "has shape (3, 2), x has (7, 5)"),
+    ],
+)
+def test_wrong_shape_names_both_and_the_axis(shape, words):
+    report = reading(np.sin, lambda g, x: np.ones(shape), normal(7, 5))
+    assert report.letter == "H" and words in report.diagnosis
+
+
+def test_missing_unbroadcast_names_the_axis_to_sum():
+    report = reading(
+        lambda x, b: x * b, lambda g, x, b: (g * b, g * x), normal(7, 5), normal(5)
+    )
+    assert "axis 0 (length 7) should be summed over" in report.diagnosis
+
+
+@pytest.mark.parametrize(
+    "where, words",
+    [
+        (lambda x: x < 0, "x < 0"),
+        (lambda x: (0 < x) & (x < 1), "0 < x < 1"),
+        (lambda x: np.abs(x) > 1, "x outside (-1, 1)"),
+        (lambda x: np.arange(5) % 2 == 1, "odd columns"),
+        (lambda x: np.arange(7)[:, None] == 6, "the last row"),
+        (lambda x: np.arange(7)[:, None] > 0, "all rows but the first"),
+        (lambda x: np.arange(5) == 3, "column 3"),
+        (lambda x: np.arange(7)[:, None] == np.arange(5), "the diagonal"),
+        (lambda x: np.arange(7)[:, None] < np.arange(5), "the upper triangle"),
+    ],
+)
+def test_region_is_named(where, words):
+    def backward(g, x):
+        return g * np.cos(x) * np.where(where(x), x + 2.5, 1.0)
+
+    report = reading(np.sin, backward, normal(7, 5))
+    assert report.letter == "G" and f"only at {words};" in report.diagnosis
+
+
+def test_region_by_a_boolean_input_is_named():
+    mask = np.random.default_rng(0).random((7, 5)) < 0.5
+    report = reading(lambda x, m: np.sin(x) * m, lambda g, x, m: g * np.cos(x),
+                     normal(7, 5), mask)  # fmt: skip
+    assert "the output = 0" in report.diagnosis or "m is False" in report.diagnosis
+    assert "there the slope is 0, yours is not" in report.diagnosis
+
+
+def test_nan_is_placed():
+    x = normal(7, 5)
+    x[2, 3] = 0.0
+
+    def backward(g, x):
+        return g * x * x / x * 2
+
+    with np.errstate(invalid="ignore"):
+        report = reading(lambda x: x * x, backward, x)
+    assert report.letter == "N" and "nan at x = 0" in report.diagnosis
+
+
+def test_transpose_is_found_where_the_sides_differ():
+    report = reading(lambda W: normal(7, 5) @ W, lambda g, W: g.T @ normal(7, 5),
+                     normal(5, 3))  # fmt: skip
+    assert report.letter == "T" and "its transpose is right" in report.diagnosis
+
+
+def test_factor_of_the_chain_rule_is_named():
+    def loss(p, t):
+        return -(t * np.log(p) + (1 - t) * np.log(1 - p)).sum()
+
+    p, t = sigmoid(normal(7, 5)), sigmoid(normal(5, 7).T)
+    report = reading(loss, lambda g, p, t: (g * (p - t), g * np.log((1 - p) / p)), p, t)
+    assert report.letter == "X" and "p * (1 - p)" in report.diagnosis
+
+
+def test_wrong_inputs_are_named_and_right_ones_are_not():
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=s) for s in ((5, 3), (7, 3), (7, 2))]
+    report = reading(
+        attention, lambda g, *x: attention_rule(g, *x, scale=False), *inputs
+    )
+    assert "by Q and K" in report.diagnosis and not report.wrong[2].any()
+
+
+def test_softmax_rule_that_ones_would_hide_is_caught_by_a_drawn_g():
+    """Sums over the row, not weighted by s: with g of ones it gives s * (1 - 1) = 0."""
+
+    def wrong(g, x):
+        return softmax(x) * (g - g.mean(-1, keepdims=True))
+
+    assert not wrong(np.ones((5, 3)), normal(5, 3)).any()
+    assert reading(softmax, wrong, normal(5, 3)).letter == "I"
+
+
+def test_second_order_mistake_says_so():
+    @snn.op
+    def planted_cube(x):
+        """x^3, with a rule that cuts its own slope."""
+        return x * x * x
+
+    square = planted_cube.rules(x=lambda g, _y, x: g * 3 * _value(x) * x)
+    del snn.TABLE["planted_cube"]
+    assert square is None and gradcheck(planted_cube, normal(5))
+    report = reading(planted_cube, None, normal(5), order=2)
+    assert report.order == 2 and "(order 2)" in str(report)
+    assert report.letter == "R"  # 3x for 6x
+
+
+def _value(x):
+    return x.data if isinstance(x, snn.Tensor) else x
+
+
+MESSAGE = """\
+gradcheck of lambda failed:
+  gradient by W (5, 3): 15 of 15 entries wrong, most at [4, 2]: analytic 0.722125, \
+numeric 5.05488, relative error 8.6e-01
+Diagnosis R (constant ratio): in the gradient by W, every entry is 0.142857 times the \
+right one (1/n with n = 7: axis 0 of x, axis 0 of the output).
+Look at: a mean where a sum belongs, a scale applied once more, or only one of several \
+uses counted (gradients of all uses add up)."""
+
+
+def test_the_whole_message():
+    report = reading(
+        lambda x, W: x @ W,
+        lambda g, x, W: (g @ W.T, x.T @ g / len(x)),
+        normal(7, 5),
+        normal(5, 3),
+        rng=np.random.default_rng(0),
+    )
+    assert str(report) == MESSAGE
