@@ -141,7 +141,7 @@ class Run:
         for name in list(rows[0])[3:]:
             panels[name] = {}
             for split in ("train", "test"):
-                points = [r for r in rows if r["split"] == split]
+                points = [r for r in rows if r["split"] == split and r["step"] != "0"]
                 x = np.array([int(r["step"]) / self.per_epoch for r in points])
                 y = np.array([float(r[name]) for r in points])
                 panels[name][split] = plot.smooth(x, y)

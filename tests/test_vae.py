@@ -213,3 +213,21 @@ def test_one_epoch_of_mnist_reaches_what_pytorch_reaches():
     # PyTorch's own code had 126.9 with seed 1. The loss still falls by a nat in 30
     # steps there, and seeds differ by about one.
     assert 122 < found < 129
+
+
+def test_a_training_step_on_another_device_is_the_step_on_the_cpu(device):
+    def steps(put):
+        model = vae.VAE(D, (11,), Z, rng=RNG(0))
+        for p in model.parameters():
+            p.data = put(p.data)
+        batches = [put(pictures(seed=s).astype(np.float32)) for s in range(3)]
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        losses = list(vae.train(model, batches, optimizer, rng=RNG(1)))
+        with no_grad():
+            samples = vae.sample(model, 2, RNG(2))
+        return losses, [p.data for p in model.parameters()], samples.data
+
+    here, there = steps(np.asarray), steps(device.put)
+    np.testing.assert_allclose(there[0], here[0], rtol=1e-5)
+    assert all(isinstance(p, device.array) for p in there[1])
+    assert isinstance(there[2], device.array)

@@ -7,7 +7,7 @@ from ..models import vae
 from . import choice, positive, whole, widths
 
 UNIT = "nats per image"
-LOSS = "the loss: what it takes to describe a picture, 1 nat = 1.44 bits; less is good"
+LOSS = "the loss is what it takes to describe a picture, in nats: less is better"
 PICTURES = ("samples.png", "reconstructions.png", "latent.png")
 
 _PLANE = dict(hidden=[128, 64], z=2, beta=1.0, likelihood="bernoulli", C=10.0)
@@ -54,9 +54,10 @@ def losses(model, batch, config, rng):
 def words(loss, config):
     """The losses in a sentence."""
     weight = "" if config["beta"] == 1 else f"{config['beta']:g} x "
+    below = " (a density: can be below 0)" if config["likelihood"] == "gaussian" else ""
     return (
         f"{loss.loss:.1f} nats per image = {loss.reconstruction:.1f} to describe the "
-        f"picture given its code + {weight}{loss.kl:.1f} to describe the code"
+        f"picture given its code{below} + {weight}{loss.kl:.1f} to describe the code"
     )
 
 
