@@ -118,7 +118,8 @@ def main(epochs):
         for name in names:
             time.sleep(0.3)  # the other's threads stop spinning
             seconds[name].append(ask(name, "epoch"))
-        print(i + 1, *(f"{name} {seconds[name][-1]:.2f} s" for name in names), flush=True)
+        done = (f"{name} {seconds[name][-1]:.2f} s" for name in names)
+        print(i + 1, *done, flush=True)
     for name in names:
         middle = statistics.median(seconds[name])
         print(f"{name}: {middle:.2f} s per epoch, test {ask(name, 'test'):.2f} nats")
