@@ -15,18 +15,39 @@ import time
 
 import numpy as np
 
-from ..op import TABLE
+from ..op import TABLE, Shape
 
-KERNELS = {"standardize": "norm", "scatter": "index"}  # op: its file in this folder
+KERNELS = {  # op: its file in this folder
+    "standardize": "norm",
+    "scatter": "index",
+    "exp": "elementwise",
+    "tanh": "elementwise",
+    "sigmoid": "elementwise",
+    "softplus": "elementwise",
+    "relu": "elementwise",
+    "leaky_relu": "elementwise",
+    "silu": "elementwise",
+    "_gelu_tanh": "elementwise",
+    "softmax": "softmax",
+    "log_softmax": "softmax",
+    "_bce": "loss",
+    "_surprisal": "loss",
+}
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
 
 _log = logging.getLogger("scratchnn")
+_off = None  # why kernels are off in this process
+
+
+class Unavailable(Exception):
+    """What a kernel file raises on import if this platform lacks what it needs."""
 
 
 def attach():
     """Put each op's kernel in front of its body; returns whether kernels are on."""
-    if os.environ.get("SCRATCHNN_JIT", "1") == "0":
-        _log.info("kernels are off: SCRATCHNN_JIT=0; NumPy runs instead")
+    why = "SCRATCHNN_JIT=0" if os.environ.get("SCRATCHNN_JIT", "1") == "0" else _off
+    if why:
+        _log.info("kernels are off: %s; NumPy runs instead", why)
         return False
     for name, file in KERNELS.items():
         TABLE[name].attach(*_lazy(name, file))
@@ -39,26 +60,33 @@ def detach():
         TABLE[name].attach(None, None)
 
 
+def turn_off(why):
+    """Take all kernels off for good in this process; `attach` will say why."""
+    global _off
+    _off = why
+    detach()
+
+
 def _lazy(name, file):
     """A kernel and its rule that load their file when an input first suits them."""
 
     def fast(x, *inputs, **params):
-        if not suits(x):
-            return NotImplemented
-        module = load(file)
-        if module is None:
-            return NotImplemented
-        return module.forward(x, *inputs, **params)
+        f = _part(name, file, "forward") if suits(x) else None
+        return NotImplemented if f is None else f(x, *inputs, **params)
 
     def rule(g, y, need, x, *inputs, **params):
-        if not suits(x):
-            return NotImplemented
-        module = load(file)
-        if module is None or not hasattr(module, "rule"):
-            return NotImplemented
-        return module.rule(g, y, need, x, *inputs, **params)
+        known = y if type(x) is Shape else x  # x is hollow if no rule reads it
+        f = _part(name, file, "rule") if suits(known) else None
+        return NotImplemented if f is None else f(g, y, need, x, *inputs, **params)
 
     return fast, rule
+
+
+def _part(name, file, part):
+    """`forward` or `rule` of a file; of a file for several ops `tanh_forward`, ..."""
+    module = load(file)
+    own = f"{name.strip('_')}_{part}"
+    return getattr(module, own, getattr(module, part, None))
 
 
 def suits(x):
@@ -75,10 +103,14 @@ def load(file):
     """The kernel file, or None (and no kernels from then on) if numba is broken."""
     try:
         return importlib.import_module(f".{file}", __name__)
+    except Unavailable as e:
+        ops = [name for name in KERNELS if KERNELS[name] == file]
+        _log.info("no kernel for %s: %s; NumPy runs instead", ", ".join(ops), e)
+        for name in ops:
+            TABLE[name].attach(None, None)
     except Exception as e:  # numba may fail in many ways; NumPy never does
         _log.info("kernels are off: numba can't be used (%s); NumPy runs instead", e)
         detach()
-        return None
 
 
 def warmup():
