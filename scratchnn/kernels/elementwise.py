@@ -36,7 +36,9 @@ def _leaky_relu(x, y, slope):
 @scalar
 def _leaky_relu_rule(g, x, gx, slope):
     for i in range(g.size):
-        gx[i] = g[i] * (ONE if x[i] > ZERO else slope)
+        up = ONE if x[i] > ZERO else ZERO
+        down = ONE if x[i] <= ZERO else ZERO
+        gx[i] = g[i] * up + slope * (g[i] * down)
 
 
 @scalar
