@@ -251,14 +251,23 @@ def test_a_strided_gradient_is_read_right():
 
 
 def test_rules_run_though_the_graph_dropped_an_input_that_they_do_not_read():
-    """relu, tanh, softmax read y only; kernels must not decline for want of x."""
+    """relu, sigmoid, softmax read y only; kernels must not decline for want of x."""
     x = Tensor(float32(64, 128), requires_grad=True)
-    y = snn.tanh(x)
+    y = snn.sigmoid(x)
     (hollow,) = y.node.inputs
     assert not isinstance(hollow.data, np.ndarray)
     g = np.ones_like(y.data)
-    gx = TABLE["tanh"].fast_rule(g, y.data, [True], hollow.data)
-    np.testing.assert_allclose(gx[0], 1 - y.data * y.data, atol=4 * EPS)
+    gx = TABLE["sigmoid"].fast_rule(g, y.data, [True], hollow.data)
+    np.testing.assert_allclose(gx[0], y.data * (1 - y.data), atol=4 * EPS)
+
+
+def test_a_slope_for_each_channel_is_left_to_numpy():
+    x, slopes = float32(5, 3), np.array([0.1, 0.2, 0.3], np.float32)
+    assert not ran("leaky_relu", x, negative_slope=slopes)
+    g = np.ones_like(x)
+    found = value_and_gradient("leaky_relu", x, g, negative_slope=slopes)
+    for fast, slow in zip(*found):
+        np.testing.assert_array_equal(fast, slow)
 
 
 def test_unaligned_memory_is_read_right():

@@ -8,6 +8,7 @@ numba is imported when the first kernel is wanted, not before. `SCRATCHNN_JIT=0`
 numba that can't be imported, turns kernels off.
 """
 
+import functools
 import importlib
 import logging
 import os
@@ -82,6 +83,7 @@ def _lazy(name, file):
     return fast, rule
 
 
+@functools.cache  # importing again costs 7 microseconds
 def _part(name, file, part):
     """`forward` or `rule` of a file; of a file for several ops `tanh_forward`, ..."""
     module = load(file)

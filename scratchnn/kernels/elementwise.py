@@ -54,12 +54,6 @@ def _tanh(x, y):
 
 
 @scalar
-def _tanh_rule(g, y, gx):
-    for i in range(g.size):
-        gx[i] = g[i] * (ONE - y[i] * y[i])
-
-
-@scalar
 def _sigmoid(x, y):
     for i in range(x.size):
         y[i] = e.sigmoid(x[i])
@@ -117,6 +111,8 @@ def _forward(loop):
     """The kernel that runs a loop over the entries of x and y, given in one row."""
 
     def forward(x, **params):
+        if not all(map(np.isscalar, params.values())):
+            return NotImplemented
         y = np.empty_like(x)
         loop(x.reshape(-1), y.reshape(-1), *map(np.float32, params.values()))
         return y
@@ -128,6 +124,8 @@ def _rule(loop, reads):
     """Likewise for a rule, whose slope is computed from x or from y."""
 
     def rule(g, y, need, x, **params):
+        if not all(map(np.isscalar, params.values())):
+            return NotImplemented
         source = x if reads == "x" else y
         gx = np.empty_like(source)
         loop(row(g), row(source), gx.reshape(-1), *map(np.float32, params.values()))
@@ -145,7 +143,7 @@ relu_forward, relu_rule = _forward(_relu), _rule(_relu_rule, "y")
 leaky_relu_forward = _forward(_leaky_relu)
 leaky_relu_rule = _rule(_leaky_relu_rule, "x")
 exp_forward = _forward(_exp)
-tanh_forward, tanh_rule = _forward(_tanh), _rule(_tanh_rule, "y")
+tanh_forward = _forward(_tanh)
 sigmoid_forward, sigmoid_rule = _forward(_sigmoid), _rule(_sigmoid_rule, "y")
 softplus_forward, softplus_rule = _forward(_softplus), _rule(_softplus_rule, "x")
 silu_forward, silu_rule = _forward(_silu), _rule(_silu_rule, "x")
@@ -159,7 +157,7 @@ def warmup():
         f(x)
     for f in (relu_forward, silu_forward, gelu_tanh_forward):
         f(x)
-    for f in (relu_rule, tanh_rule, sigmoid_rule, softplus_rule, silu_rule):
+    for f in (relu_rule, sigmoid_rule, softplus_rule, silu_rule):
         f(x, x, (True,), x)
     gelu_tanh_rule(x, x, (True,), x)
     leaky_relu_forward(x, negative_slope=0.1)
