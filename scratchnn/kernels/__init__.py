@@ -21,6 +21,7 @@ from ..op import TABLE, Shape
 KERNELS = {  # op: its file in this folder
     "standardize": "norm",
     "scatter": "index",
+    "linear": "linear",
     "exp": "elementwise",
     "tanh": "elementwise",
     "sigmoid": "elementwise",
@@ -34,7 +35,9 @@ KERNELS = {  # op: its file in this folder
     "_bce": "loss",
     "_surprisal": "loss",
 }
+STEPS = {"adam_step": "optim"}  # functions of optim/optimizers.py
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
+PRODUCTS = {"linear"}  # ops of an input and a weight
 
 _log = logging.getLogger("scratchnn")
 _off = None  # why kernels are off in this process
@@ -52,6 +55,7 @@ def attach():
         return False
     for name, file in KERNELS.items():
         TABLE[name].attach(*_lazy(name, file))
+    _replace_steps(_step)
     return True
 
 
@@ -59,6 +63,27 @@ def detach():
     """Take all kernels off: bodies and rules run."""
     for name in KERNELS:
         TABLE[name].attach(None, None)
+    _replace_steps(lambda body, name: body)
+
+
+def _replace_steps(make):
+    """Put make(body, name) in the place of each function of STEPS."""
+    optimizers = importlib.import_module("..optim.optimizers", __name__)
+    for name in STEPS:
+        now = getattr(optimizers, name)
+        setattr(optimizers, name, make(getattr(now, "__wrapped__", now), name))
+
+
+def _step(body, name):
+    """An optimizer's function on arrays with its kernel in front."""
+
+    @functools.wraps(body)
+    def step(p, *inputs):
+        f = _part(name, STEPS[name], "step") if suits(p) else None
+        new = NotImplemented if f is None else f(p, *inputs)
+        return body(p, *inputs) if new is NotImplemented else new
+
+    return step
 
 
 def turn_off(why):
@@ -71,13 +96,16 @@ def turn_off(why):
 def _lazy(name, file):
     """A kernel and its rule that load their file when an input first suits them."""
 
+    def suited(x, inputs):
+        return suits(x, inputs[0] if name in PRODUCTS else None)
+
     def fast(x, *inputs, **params):
-        f = _part(name, file, "forward") if suits(x) else None
+        f = _part(name, file, "forward") if suited(x, inputs) else None
         return NotImplemented if f is None else f(x, *inputs, **params)
 
     def rule(g, y, need, x, *inputs, **params):
         known = y if type(x) is Shape else x  # x is hollow if no rule reads it
-        f = _part(name, file, "rule") if suits(known) else None
+        f = _part(name, file, "rule") if suited(known, inputs) else None
         return NotImplemented if f is None else f(g, y, need, x, *inputs, **params)
 
     return fast, rule
@@ -87,15 +115,18 @@ def _lazy(name, file):
 def _part(name, file, part):
     """`forward` or `rule` of a file; of a file for several ops `tanh_forward`, ..."""
     module = load(file)
-    own = f"{name.strip('_')}_{part}"
+    own = name if part == "step" else f"{name.strip('_')}_{part}"
     return getattr(module, own, getattr(module, part, None))
 
 
-def suits(x):
-    """Kernels take large, contiguous float32 arrays of NumPy's own type."""
+def suits(x, weight=None):
+    """Kernels take large, contiguous float32 arrays of NumPy's own type.
+
+    A product by `weight` is large if it has 32 SMALL multiplications.
+    """
     return (
         type(x) is np.ndarray
-        and x.size >= SMALL
+        and (x.size if weight is None else x.size * len(weight) // 32) >= SMALL
         and x.dtype == np.float32
         and x.flags.c_contiguous
     )

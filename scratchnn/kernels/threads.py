@@ -7,8 +7,10 @@ are numba's, and never starts its own. A kernel file with parallel regions impor
 one, which raises Unavailable where one pool can't be had.
 """
 
+import contextlib
 import ctypes
 import os
+import threading
 
 import llvmlite.binding as llvm
 import numba
@@ -59,11 +61,29 @@ define void @pool(i32 %wait, void (i32, i8*, i32)* %job, i32 %n, i64 %size, i8* 
 """
 
 
+@contextlib.contextmanager
+def _short_spin():
+    """Have OpenMP's idle threads spin for some 0.1 ms, not 8, then sleep.
+
+    Whoever spins keeps from its core the thread that it waits for, if another process
+    has taken that one's. The variable is read once, when OpenMP is loaded.
+    """
+    if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = "2000"
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
 def _libgomp():
     """GNU OpenMP, once numba runs on it. Raises Unavailable with the reason."""
     if threads.blas() is None:
         raise Unavailable("NumPy's BLAS is not the OpenBLAS of its wheels")
-    numba.get_num_threads()  # starts the threads
+    with _short_spin():
+        numba.get_num_threads()  # starts the threads
     if numba.threading_layer() != "omp":
         raise Unavailable(f"numba runs on {numba.threading_layer()}, not on OpenMP")
     # The jobs of one product wait for one another: each needs a thread of its own.
@@ -109,7 +129,9 @@ _blas.set_pool(ctypes.c_void_p(_engine.get_function_address("pool")))
 threads.follow(lambda n: numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS)))
 os.register_at_fork(after_in_child=_forked)
 
-# Kernels set one BLAS thread around a region in which they call sgemm.
+# Kernels set one BLAS thread around a region in which they call sgemm. That number is
+# the process's, and numba gives up the GIL in a region: hold `alone` meanwhile.
+alone = threading.Lock()
 set_blas_threads = _external("set_blas_threads", _blas.set_threads, void, int32)
 get_blas_threads = _external("get_blas_threads", _blas.get_threads, int32)
 # sgemm(ROWS, PLAIN or TURNED (a), same (b), m, n, k, alpha, a, lda, b, ldb, beta, c,
