@@ -11,6 +11,7 @@ from .anomaly import detect_anomaly
 from .backward import grad
 from .device import gpu_probe, to_device
 from .errors import AnomalyError, GraphError, ShapeError, nearest
+from .gradcheck import gradcheck
 from .methods import from_dlpack
 from .op import TABLE
 from .opgraph import graph_of
