@@ -35,7 +35,7 @@ def forward_finding(pair, given, y):
         )
     again = pair.value([x.copy() for x in pair.xs])
     largest = max(np.abs(x).max(initial=0) for x in pair.xs)
-    rounding = 1e-11 * np.abs(y).max() + 1e-14 * largest  # BLAS may add in another order
+    rounding = 1e-11 * np.abs(y).max() + 1e-14 * largest  # BLAS: order may vary
     if again.shape != y.shape or np.abs(again - y).max() > rounding:
         return Finding(
             "W",
