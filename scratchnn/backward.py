@@ -14,7 +14,7 @@ import operator
 
 import numpy as np
 
-from .errors import GraphError
+from .errors import GraphError, explain_rule
 from .tensor import Tensor, _wrap, is_recording
 
 _by_tick = operator.attrgetter("tick")
@@ -161,19 +161,27 @@ def _pull_back(node, g, grads, owned, live, leads):
         ]
         joint = op.fast_rule(g, y, need, *args, **node.params)
     rules = op.rules
+    if rules is None:
+        raise GraphError(
+            f"{op.name} has no rules: give it {op.name}.rules(...), one for each input "
+            "(None for an input without a derivative)"
+        )
     for i, x in enumerate(inputs):
         if type(x) is not Tensor or x.node is None or rules[i] is None:
             continue
         key = id(x.node)
         if leads is not None and key not in leads:
             continue
-        if joint is NotImplemented:
-            gx = rules[i](g, y, *args, **node.params)
-        else:
-            gx = joint[i]
         data = x._data
-        if gx.shape != data.shape or gx.dtype != data.dtype:
-            gx = _fit(gx, data)
+        try:
+            if joint is NotImplemented:
+                gx = rules[i](g, y, *args, **node.params)
+            else:
+                gx = joint[i]
+            if gx.shape != data.shape or gx.dtype != data.dtype:
+                gx = _fit(gx, data)
+        except (TypeError, AttributeError, ValueError, IndexError) as e:
+            raise explain_rule(op, i, e) from e
         # Gradients of several uses add up. The first is borrowed as it is, unless it
         # was made just now; a sum is our own, and later ones add to it in place.
         old = grads.get(key)
@@ -193,21 +201,28 @@ def _fit(g, x):
     """Bring g to the shape and type of its input x.
 
     Axes along which x was repeated are summed; axes that x was summed over (g has
-    length 1 there, or lacks them all) are repeated.
+    length 1 there, or lacks them) are repeated. Any other shape is a mistake.
     """
-    shape = x.shape
-    lead = len(g.shape) - len(shape)
-    repeated = tuple(
-        i
-        for i, n in enumerate(g.shape)
-        if i < lead or (n != 1 and shape[i - lead] == 1)
-    )
-    if repeated:
-        g = g.sum(axis=repeated)
-        lead = len(g.shape) - len(shape)
+    given, shape = g.shape, x.shape
+    if given:
+        g = _sum_repeated(g, shape)
+        if any(n not in (1, m) for n, m in zip(reversed(g.shape), reversed(shape))):
+            raise ValueError(f"it returned shape {given}, the input has {shape}")
     if g.shape != shape:
-        g = g.reshape(shape) if g.size == x.size else _spread(g, shape)
+        g = _spread(g, shape)
     return g if g.dtype == x.dtype else g.astype(x.dtype)
+
+
+def _sum_repeated(g, shape):
+    lead = max(len(g.shape) - len(shape), 0)
+    offset = len(shape) - len(g.shape)
+    ones = tuple(
+        i for i, n in enumerate(g.shape) if i >= lead and n != 1 == shape[i + offset]
+    )
+    if ones:
+        g = g.sum(axis=(*range(lead), *ones), keepdims=True)
+        return g.reshape(g.shape[lead:])
+    return g.sum(axis=tuple(range(lead))) if lead else g
 
 
 def _spread(g, shape):

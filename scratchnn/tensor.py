@@ -72,14 +72,11 @@ class Tensor:
         if isinstance(data, np.generic):
             data = np.asarray(data)
         elif not hasattr(data, "dtype"):
-            data = np.asarray(data)
+            data = _to_array(data)
             if dtype is None and data.dtype == np.float64:
                 dtype = np.float32
-        if data.dtype == object:
-            raise TypeError(
-                "Tensor: data must be numbers in a rectangular array; got an array "
-                "of objects. Are all rows of the same length?"
-            )
+        if data.dtype.kind not in "biufc":
+            raise TypeError(f"Tensor: data must be numbers, got {data.dtype}")
         self._data = data if dtype is None else data.astype(dtype)
         self.node = None
         if requires_grad:
@@ -163,6 +160,15 @@ class Tensor:
         return copy
 
 
+def _to_array(data):
+    try:
+        return np.asarray(data)
+    except ValueError:  # NumPy's word is "inhomogeneous"
+        raise ValueError(
+            "Tensor: the rows of data have different lengths; make them equal"
+        ) from None
+
+
 def _wrap(data, node):
     t = _new(Tensor)
     t._data, t.node = data, node
@@ -201,6 +207,9 @@ def _caller(entry):
     def call(*args, **params):
         if entry.variadic or len(args) != entry.n or entry.defaults or params:
             args, params = entry.bind(args, params)
+            for name, value in params.items():
+                if type(value) is Tensor:
+                    params[name] = _untracked(entry, name, value)
         arrays, tensors, recorded = [], False, False
         for a in args:
             if type(a) is Tensor:
@@ -268,13 +277,22 @@ def _caller(entry):
 _NO_PARAMS = {}
 
 
+def _untracked(entry, name, t):
+    if t.node is not None:
+        raise TypeError(
+            f"{entry.name}: {name} has no rule, so no gradient would reach this Tensor;"
+            f" give {name}.detach(), or an array"
+        )
+    return t._data
+
+
 def _number(x):
     """NumPy's float64, such as np.sqrt(2), as a Python float: it promotes nothing."""
     return float(x) if type(x) is np.float64 else x
 
 
 def _record(entry, args, params, y):
-    if not entry.rules:
+    if entry.is_constant:
         return None
     n = Node()
     n.op = entry

@@ -338,12 +338,89 @@ def test_a_composite_is_entered_in_the_table_and_is_still_a_function():
         del snn.TABLE["cube"]
 
 
-def test_two_ops_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="two ops are named 'exp'"):
+def own_op(body, **rules):
+    call = op(body)
+    if rules:
+        call.rules(**rules)
+    return call
 
-        @op
-        def exp(x):
-            """Another."""
+
+def test_an_op_may_be_defined_again_but_does_not_take_the_librarys_place():
+    def cube(x):
+        """x^3"""
+        return x * x * x
+
+    try:
+        own_op(cube, x=None)
+        again = own_op(cube, x=lambda g, _y, x: 3 * g * x * x)
+        assert snn.TABLE["cube"] is again.op
+    finally:
+        del snn.TABLE["cube"]
+
+    def exp(x):
+        """Another."""
+        return x
+
+    own_op(exp)
+    assert snn.TABLE["exp"] is snn.exp.op
+
+
+@pytest.fixture
+def table():
+    before = dict(snn.TABLE)
+    yield snn.TABLE
+    for name in snn.TABLE.keys() - before.keys():
+        del snn.TABLE[name]
+
+
+def fails(call, *inputs):
+    with pytest.raises(GraphError) as e:
+        call(*inputs).sum().backward()
+    return str(e.value)
+
+
+def test_a_mistake_in_a_rule_is_named(table):
+    def f(x):
+        """x * x"""
+        return x * x
+
+    big = Tensor(np.ones(1000), requires_grad=True)
+    assert fails(own_op(f), big) == (
+        "f has no rules: give it f.rules(...), one for each input (None for an input "
+        "without a derivative)"
+    )
+    reads_what_is_not_kept = own_op(f, x=lambda g, _y, _x: 2 * g * _x)
+    assert "An argument that begins with _ is not kept: to read it, drop the _" in (
+        fails(reads_what_is_not_kept, big)
+    )
+    assert "to read it, call it y" in fails(own_op(f, x=lambda g, _y, x: g * _y), big)
+    assert "Is `return` missing?" in fails(own_op(f, x=lambda g, _y, x: None), big)
+    wrong_shape = own_op(f, x=lambda g, _y, x: g.reshape(10, 100))
+    assert fails(wrong_shape, big) == (
+        "the rule of f by x failed: it returned shape (10, 100), the input has (1000,)"
+    )
+
+
+def test_both_inputs_of_a_binary_op_need_a_rule(table):
+    def f(a, b):
+        """a * b"""
+        return a * b
+
+    with pytest.raises(ValueError, match="f has the inputs a and b: give a rule for"):
+        own_op(f, a=lambda g, _y, _a, b: g * b)
+
+
+def test_a_trainable_tensor_for_a_parameter_is_refused():
+    with pytest.raises(TypeError, match="clip: min has no rule, so no gradient would"):
+        snn.clip(leaf(-1.0), leaf(0.0))
+    assert snn.clip(leaf(-1.0), Tensor(0.0)).item() == 0.0
+
+
+def test_an_op_whose_rules_are_none_is_a_constant():
+    x = leaf(-2.0, 3.0)
+    assert snn.sign(x).node is None
+    (x * snn.sign(x)).sum().backward()
+    np.testing.assert_array_equal(x.grad, [-1, 1])
 
 
 def test_a_rule_for_an_unknown_argument_is_refused():

@@ -32,9 +32,11 @@ def test_an_array_is_not_copied():
     assert a[0] == 1.0
 
 
-def test_ragged_rows_are_refused():
-    with pytest.raises((TypeError, ValueError)):
+def test_what_is_no_rectangle_of_numbers_is_refused():
+    with pytest.raises(ValueError, match="rows of data have different lengths"):
         Tensor([[1.0], [1.0, 2.0]])
+    with pytest.raises(TypeError, match="data must be numbers, got <U5"):
+        Tensor("hello")
 
 
 @pytest.mark.parametrize(

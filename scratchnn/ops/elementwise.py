@@ -326,7 +326,10 @@ def logical_not(x):
 
 
 for _compare in (equal, not_equal, less, less_equal, greater, greater_equal):
+    _compare.rules(a=None, b=None)
     _compare.example(normal(3, 5), normal(5))
 for _logic in (logical_and, logical_or):
+    _logic.rules(a=None, b=None)
     _logic.example(booleans(3, 5), booleans(5))
+logical_not.rules(x=None)
 logical_not.example(booleans(3, 5))
