@@ -26,7 +26,7 @@ def __getattr__(name):
     """Parts that need heavier libraries are imported at their first use."""
     import importlib
 
-    if name in ("models", "plot", "train"):
+    if name in ("checkpoint", "models", "plot", "train"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(
         f"scratchnn has no {name!r}{nearest(name, globals())}", name=name

@@ -62,7 +62,7 @@ Tensor.__hash__ = object.__hash__
 for _name in (
     "sum mean var std max min prod cumsum argmax argmin argsort sort swapaxes squeeze "
     "repeat broadcast_to astype take dot trace clip exp log sqrt abs norm softmax "
-    "logsumexp"
+    "logsumexp tanh sigmoid square sin cos"
 ).split():
     setattr(Tensor, _name, TABLE[_name].call)
 

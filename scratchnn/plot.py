@@ -86,7 +86,7 @@ def images(pictures, columns=10):
 
 
 @_styled
-def reconstructions(x, x_hat):
+def reconstructions(x, x_hat, name="decoded"):
     """Originals (N, H, W) above what came back for them, in labelled rows of 10."""
     blocks = -(-len(x) // 10)
     figure = _figure(6.4, 1.25 * blocks)
@@ -94,7 +94,7 @@ def reconstructions(x, x_hat):
         some = slice(10 * block, 10 * block + 10)
         _show(axes, np.concatenate([x[some], x_hat[some]]), len(x[some]))
         height = x.shape[1] + 1
-        axes.set_yticks([height / 2, height * 3 / 2], ["original", "decoded"])
+        axes.set_yticks([height / 2, height * 3 / 2], ["original", name])
         axes.tick_params(length=0, labelcolor=INK)
     return figure
 
