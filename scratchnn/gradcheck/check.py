@@ -67,8 +67,9 @@ class Check:
         pair = self.pair
         if not any(x.size for x in pair.xs):
             raise VacuousCheck(
-                f"gradcheck of {pair.name}: no float input has entries, so nothing "
-                "is checked. Give float arrays that are not empty"
+                f"gradcheck of {pair.name}: no input is a float array with entries, so "
+                "nothing is checked (numbers, lists and tuples are constants). Give "
+                "arrays: gradcheck(f, x, w)"
             )
         given = [x.copy() for x in pair.xs]
         y = pair.value(given)
