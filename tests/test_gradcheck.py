@@ -359,3 +359,17 @@ def test_no_right_rule_is_ever_accused(chain, last, mix, shape, kind, mode, orde
         assert gradcheck(f, x, w, mode=mode, order=order, rng=rng)
     except VacuousCheck:
         pass  # such as the sum of a softmax
+
+
+def test_a_rule_that_reads_what_it_says_it_does_not_is_caught_on_small_inputs():
+    @snn.op
+    def squared(x):
+        """x^2"""
+        return x * x
+
+    squared.rules(x=lambda g, _y, _x: 2 * g * _x)
+    try:
+        with pytest.raises(snn.GraphError, match="to read it, drop the _"):
+            gradcheck(squared, np.ones(3))
+    finally:
+        del snn.TABLE["squared"]
