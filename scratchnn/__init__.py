@@ -11,13 +11,14 @@ from .anomaly import detect_anomaly
 from .backward import grad
 from .device import gpu_probe, to_device
 from .errors import AnomalyError, GraphError, ShapeError, nearest
-from .gradcheck import gradcheck
+from .gradcheck import GradcheckError, VacuousCheck, gradcheck
 from .methods import from_dlpack
 from .op import TABLE
 from .opgraph import graph_of
 from .ops import *  # noqa: F403
 from .random import manual_seed
-from .tensor import Tensor, composite, is_recording, no_grad, op
+from .recording import is_recording, no_grad
+from .tensor import Tensor, composite, op
 
 kernels.attach()
 

@@ -15,7 +15,8 @@ import operator
 import numpy as np
 
 from .errors import GraphError, explain_rule
-from .tensor import Tensor, _wrap, is_recording
+from .recording import is_recording
+from .tensor import Tensor, _wrap
 
 _by_tick = operator.attrgetter("tick")
 
@@ -39,7 +40,7 @@ def grad(y, xs, g=None, allow_unused=False):
     xs: one Tensor or a list of them (leaves or intermediate results); the answer has
     the same form. g: the gradient by y (1 for a scalar y). Under `no_grad` the
     answers are plain values. An x that y does not depend on is an error, or zero
-    with `allow_unused=True`.
+    with `allow_unused=True`. Answers may share memory with one another and with g.
     """
     single = isinstance(xs, Tensor)
     targets = [xs] if single else list(xs)
@@ -62,6 +63,8 @@ def grad(y, xs, g=None, allow_unused=False):
 
 
 def _seed(y, g, caller):
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{caller}: y must be a Tensor, got {type(y).__name__}")
     if y.node is None:
         raise GraphError(
             f"{caller}: this Tensor was not recorded. No input has requires_grad=True, "
@@ -75,6 +78,8 @@ def _seed(y, g, caller):
             )
         one = y._data
         return one.dtype.type(1) if isinstance(one, np.generic) else np.ones_like(one)
+    if not hasattr(g, "shape"):
+        g = np.asarray(g, y.dtype)
     if g.shape != y.shape:
         raise GraphError(f"{caller}: g must have y's shape {y.shape}, got {g.shape}")
     return g
@@ -88,16 +93,17 @@ def _history(root):
         if node.inputs is None:
             raise GraphError(
                 f"the graph behind {node.op.name} was consumed by an earlier "
-                "backward(). Compute the loss again, or use grad(loss, params), which "
-                "keeps the graph"
+                "backward() (perhaps one that failed). Compute the loss again, or use "
+                "grad(loss, params), which keeps the graph"
             )
         for x in node.inputs:
             if type(x) is Tensor and x.node is not None:
                 if x.node.tick > node.tick:
                     raise GraphError(
-                        f"a parameter of shape {x.shape} changed after the forward "
-                        f"pass used it in {node.op.name}; recompute the loss. (Two "
-                        "optimizers? Step one, then run the other's forward pass)"
+                        f"a parameter of shape {x.shape} changed, or began to require "
+                        f"gradients, after the forward pass used it in {node.op.name}; "
+                        "recompute the loss. (Two optimizers? Step one, then run the "
+                        "other's forward pass)"
                     )
                 if id(x.node) not in seen:
                     seen[id(x.node)] = x.node

@@ -147,9 +147,9 @@ def test_a_parameter_changed_after_use_is_refused():
     with pytest.raises(GraphError) as e:
         loss.backward()
     assert str(e.value) == (
-        "a parameter of shape (2,) changed after the forward pass used it in multiply; "
-        "recompute the loss. (Two optimizers? Step one, then run the other's forward "
-        "pass)"
+        "a parameter of shape (2,) changed, or began to require gradients, after the "
+        "forward pass used it in multiply; recompute the loss. (Two optimizers? Step "
+        "one, then run the other's forward pass)"
     )
     assert p.grad is None
     (p * p).sum().backward()
@@ -162,7 +162,7 @@ def test_the_answer_of_d_reused_after_its_step_is_refused():
     answer = d * fake
     grad((answer * answer).sum(), d)
     d.data -= 0.1
-    with pytest.raises(GraphError, match="changed after the forward pass"):
+    with pytest.raises(GraphError, match="after the forward pass used it"):
         grad(answer.sum(), g)
 
 
@@ -457,3 +457,59 @@ def test_a_float32_parameter_gets_a_float32_gradient_from_float64_data():
     p = Tensor(np.float32([1, 2]), requires_grad=True)
     (p * np.array([3.0, 4.0])).sum().backward()
     assert p.grad.dtype == np.float32
+
+
+# ---- found by a reviewer --------------------------------------------------------
+def test_one_no_grad_may_be_entered_twice_and_wraps_generators():
+    off, x = no_grad(), leaf(1.0)
+    with off, off:
+        pass
+    assert snn.is_recording()
+
+    @no_grad()
+    def values():
+        yield x * 2
+        yield x * 3
+
+    for value in values():
+        assert value.node is None
+        assert snn.is_recording()  # in between, the caller records
+
+
+def test_the_array_of_an_output_is_read_only():
+    p = leaf(1.0, 2.0)
+    y = snn.exp(p)
+    with pytest.raises((ValueError, GraphError)):
+        y.data += 5
+    y.sum().backward()
+    np.testing.assert_allclose(p.grad, np.exp([1.0, 2.0]))
+
+
+def test_a_list_takes_the_type_of_the_tensor_it_meets():
+    t32, t64 = Tensor([1.0, 2.0]), Tensor(np.array([1.0, 2.0]))
+    for y in (t32 * [3.0, 4.0], [3.0, 4.0] * t32, snn.concatenate([t32, [2.0, 3.0]])):
+        assert y.dtype == np.float32
+    assert (t64 * [0.1, 0.2]).data[0] == 0.1
+
+
+def test_backward_takes_a_list_and_refuses_what_is_no_tensor():
+    x = leaf(1.0, 2.0)
+    (x * 2).backward([1.0, 3.0])
+    np.testing.assert_array_equal(x.grad, [2.0, 6.0])
+    with pytest.raises(TypeError, match="y must be a Tensor, got float"):
+        grad(2.0, x)
+
+
+def test_a_copied_or_unpickled_leaf_trains_on_its_own():
+    import copy
+    import pickle
+
+    x = leaf(1.0, 2.0)
+    x.node.tick += 10**9  # as if made in a process that had run for long
+    for other in (copy.copy(x), pickle.loads(pickle.dumps(x))):
+        assert other.node is not x.node
+        (other * 2).sum().backward()
+        np.testing.assert_array_equal(other.grad, [2.0, 2.0])
+    assert x.grad is None
+    with pytest.raises(TypeError, match="output of multiply can't be copied"):
+        copy.copy(x * 2)
