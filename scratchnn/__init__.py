@@ -11,12 +11,14 @@ from .anomaly import detect_anomaly
 from .backward import grad
 from .device import gpu_probe, to_device
 from .errors import AnomalyError, GraphError, ShapeError, nearest
+from .gradcheck import GradcheckError, VacuousCheck, gradcheck
 from .methods import from_dlpack
 from .op import TABLE
 from .opgraph import graph_of
 from .ops import *  # noqa: F403
 from .random import manual_seed
-from .tensor import Tensor, composite, is_recording, no_grad, op
+from .recording import is_recording, no_grad
+from .tensor import Tensor, composite, op
 from .threads import get_num_threads, set_num_threads
 
 kernels.attach()
@@ -27,7 +29,7 @@ def __getattr__(name):
     """Parts that need heavier libraries are imported at their first use."""
     import importlib
 
-    if name in ("models", "plot", "train"):
+    if name in ("checkpoint", "models", "plot", "train"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(
         f"scratchnn has no {name!r}{nearest(name, globals())}", name=name

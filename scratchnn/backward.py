@@ -14,8 +14,9 @@ import operator
 
 import numpy as np
 
-from .errors import GraphError
-from .tensor import Tensor, _wrap, is_recording
+from .errors import GraphError, explain_rule
+from .recording import is_recording
+from .tensor import Tensor, _wrap
 
 _by_tick = operator.attrgetter("tick")
 
@@ -39,7 +40,7 @@ def grad(y, xs, g=None, allow_unused=False):
     xs: one Tensor or a list of them (leaves or intermediate results); the answer has
     the same form. g: the gradient by y (1 for a scalar y). Under `no_grad` the
     answers are plain values. An x that y does not depend on is an error, or zero
-    with `allow_unused=True`.
+    with `allow_unused=True`. Answers may share memory with one another and with g.
     """
     single = isinstance(xs, Tensor)
     targets = [xs] if single else list(xs)
@@ -62,6 +63,8 @@ def grad(y, xs, g=None, allow_unused=False):
 
 
 def _seed(y, g, caller):
+    if not isinstance(y, Tensor):
+        raise TypeError(f"{caller}: y must be a Tensor, got {type(y).__name__}")
     if y.node is None:
         raise GraphError(
             f"{caller}: this Tensor was not recorded. No input has requires_grad=True, "
@@ -75,6 +78,8 @@ def _seed(y, g, caller):
             )
         one = y._data
         return one.dtype.type(1) if isinstance(one, np.generic) else np.ones_like(one)
+    if not hasattr(g, "shape"):
+        g = np.asarray(g, y.dtype)
     if g.shape != y.shape:
         raise GraphError(f"{caller}: g must have y's shape {y.shape}, got {g.shape}")
     return g
@@ -88,16 +93,17 @@ def _history(root):
         if node.inputs is None:
             raise GraphError(
                 f"the graph behind {node.op.name} was consumed by an earlier "
-                "backward(). Compute the loss again, or use grad(loss, params), which "
-                "keeps the graph"
+                "backward() (perhaps one that failed). Compute the loss again, or use "
+                "grad(loss, params), which keeps the graph"
             )
         for x in node.inputs:
             if type(x) is Tensor and x.node is not None:
                 if x.node.tick > node.tick:
                     raise GraphError(
-                        f"a parameter of shape {x.shape} changed after the forward "
-                        f"pass used it in {node.op.name}; recompute the loss. (Two "
-                        "optimizers? Step one, then run the other's forward pass)"
+                        f"a parameter of shape {x.shape} changed, or began to require "
+                        f"gradients, after the forward pass used it in {node.op.name}; "
+                        "recompute the loss. (Two optimizers? Step one, then run the "
+                        "other's forward pass)"
                     )
                 if id(x.node) not in seen:
                     seen[id(x.node)] = x.node
@@ -161,19 +167,27 @@ def _pull_back(node, g, grads, owned, live, leads):
         ]
         joint = op.fast_rule(g, y, need, *args, **node.params)
     rules = op.rules
+    if rules is None:
+        raise GraphError(
+            f"{op.name} has no rules: give it {op.name}.rules(...), one for each input "
+            "(None for an input without a derivative)"
+        )
     for i, x in enumerate(inputs):
         if type(x) is not Tensor or x.node is None or rules[i] is None:
             continue
         key = id(x.node)
         if leads is not None and key not in leads:
             continue
-        if joint is NotImplemented:
-            gx = rules[i](g, y, *args, **node.params)
-        else:
-            gx = joint[i]
         data = x._data
-        if gx.shape != data.shape or gx.dtype != data.dtype:
-            gx = _fit(gx, data)
+        try:
+            if joint is NotImplemented:
+                gx = rules[i](g, y, *args, **node.params)
+            else:
+                gx = joint[i]
+            if gx.shape != data.shape or gx.dtype != data.dtype:
+                gx = _fit(gx, data)
+        except (TypeError, AttributeError, ValueError, IndexError) as e:
+            raise explain_rule(op, i, e) from e
         # Gradients of several uses add up. The first is borrowed as it is, unless it
         # was made just now; a sum is our own, and later ones add to it in place.
         old = grads.get(key)
@@ -193,21 +207,28 @@ def _fit(g, x):
     """Bring g to the shape and type of its input x.
 
     Axes along which x was repeated are summed; axes that x was summed over (g has
-    length 1 there, or lacks them all) are repeated.
+    length 1 there, or lacks them) are repeated. Any other shape is a mistake.
     """
-    shape = x.shape
-    lead = len(g.shape) - len(shape)
-    repeated = tuple(
-        i
-        for i, n in enumerate(g.shape)
-        if i < lead or (n != 1 and shape[i - lead] == 1)
-    )
-    if repeated:
-        g = g.sum(axis=repeated)
-        lead = len(g.shape) - len(shape)
+    given, shape = g.shape, x.shape
+    if given:
+        g = _sum_repeated(g, shape)
+        if any(n not in (1, m) for n, m in zip(reversed(g.shape), reversed(shape))):
+            raise ValueError(f"it returned shape {given}, the input has {shape}")
     if g.shape != shape:
-        g = g.reshape(shape) if g.size == x.size else _spread(g, shape)
+        g = _spread(g, shape)
     return g if g.dtype == x.dtype else g.astype(x.dtype)
+
+
+def _sum_repeated(g, shape):
+    lead = max(len(g.shape) - len(shape), 0)
+    offset = len(shape) - len(g.shape)
+    ones = tuple(
+        i for i, n in enumerate(g.shape) if i >= lead and n != 1 == shape[i + offset]
+    )
+    if ones:
+        g = g.sum(axis=(*range(lead), *ones), keepdims=True)
+        return g.reshape(g.shape[lead:])
+    return g.sum(axis=tuple(range(lead))) if lead else g
 
 
 def _spread(g, shape):

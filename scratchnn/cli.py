@@ -7,6 +7,7 @@ codes: 0 done, 1 a check failed or training diverged, 2 bad input (one line says
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -204,7 +205,7 @@ def _check_device(device):
 
 
 def _resume_command(name, folder):
-    out = "" if folder == Path("runs") / name else f" --out {folder}"
+    out = "" if folder == Path("runs") / name else f" --out {shlex.quote(str(folder))}"
     return f"scratchnn train {name}{out} --resume"
 
 

@@ -5,6 +5,7 @@ what the op's inputs must satisfy and says it in the reader's terms.
 """
 
 import difflib
+import sys
 
 import numpy as np
 
@@ -34,8 +35,19 @@ class AnomalyError(OpError, FloatingPointError):
 
 def nearest(name, names):
     """`; did you mean 'x'?` for the name most like `name`, or an empty string."""
-    close = difflib.get_close_matches(name, [n for n in names if n[0] != "_"], 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    known = {n.lower(): n for n in names if n[:1] != "_"}
+    close = difflib.get_close_matches(name.lower(), known, 1, 0.66)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""
+
+
+def missing_name(module):
+    """A module's `__getattr__`, which answers a typo with the nearest name."""
+
+    def __getattr__(name):
+        hint = nearest(name, vars(sys.modules[module]))
+        raise AttributeError(f"{module} has no {name!r}{hint}", name=name)
+
+    return __getattr__
 
 
 def explain(op, inputs, params, error):
@@ -56,6 +68,17 @@ def explain(op, inputs, params, error):
     kind = ShapeError if isinstance(error, ValueError) else None
     text = f"{_tidy(error)} (given {given})"
     return kind(op.name, text) if kind else type(error)(f"{op.name}: {text}")
+
+
+def explain_rule(op, i, error):
+    """The exception for a rule of `op`, that by input i, which ended in `error`."""
+    name = f"xs[{i}]" if op.variadic else op.names[i]
+    text, hint = str(error), ""
+    if "Shape" in text:
+        hint = ". An argument that begins with _ is not kept: to read it, drop the _"
+    elif "NoneType" in text:
+        hint = ". Is `return` missing? (And _y is not kept: to read it, call it y)"
+    return GraphError(f"the rule of {op.name} by {name} failed: {text}{hint}")
 
 
 def _input_names(op, inputs):

@@ -5,6 +5,8 @@ Importing this module gives Tensor its operators (`a + b`, `a @ b`, `a[i]`), met
 `np.exp(t)` is `scratchnn.exp(t)`.
 """
 
+import inspect
+
 import numpy as np
 
 from . import ops
@@ -46,11 +48,28 @@ for _name, (_symbol, _op) in ARITHMETIC.items():
     setattr(Tensor, f"__r{_name}__", _reflected(_op))
     setattr(Tensor, f"__i{_name}__", _in_place(_symbol, _op))
 
+
+def _of_booleans(symbol, f):
+    """`&`, `|`, `~` join comparisons; bits of integers they don't touch."""
+
+    def operator(*tensors):
+        for t in tensors:
+            if getattr(t, "dtype", np.dtype(type(t))) != bool:
+                raise TypeError(
+                    f"{symbol} joins booleans, such as (t > 0) {symbol} (t < 1); got "
+                    f"{getattr(t, 'dtype', type(t).__name__)}"
+                )
+        return f(*tensors)
+
+    return operator
+
+
+Tensor.__and__ = Tensor.__rand__ = _of_booleans("&", ops.logical_and)
+Tensor.__or__ = Tensor.__ror__ = _of_booleans("|", ops.logical_or)
+Tensor.__xor__ = Tensor.__rxor__ = _of_booleans("^", ops.not_equal)
+Tensor.__invert__ = _of_booleans("~", ops.logical_not)
 Tensor.__neg__ = ops.negative
 Tensor.__abs__ = ops.abs
-Tensor.__invert__ = ops.logical_not
-Tensor.__and__ = ops.logical_and
-Tensor.__or__ = ops.logical_or
 Tensor.__eq__ = ops.equal
 Tensor.__ne__ = ops.not_equal
 Tensor.__lt__ = ops.less
@@ -62,7 +81,7 @@ Tensor.__hash__ = object.__hash__
 for _name in (
     "sum mean var std max min prod cumsum argmax argmin argsort sort swapaxes squeeze "
     "repeat broadcast_to astype take dot trace clip exp log sqrt abs norm softmax "
-    "logsumexp"
+    "logsumexp tanh sigmoid square sin cos"
 ).split():
     setattr(Tensor, _name, TABLE[_name].call)
 
@@ -152,23 +171,58 @@ def item(self):
 
 
 def _array_ufunc(self, ufunc, method, *inputs, **kwargs):
-    entry = TABLE.get({"true_divide": "divide"}.get(ufunc.__name__, ufunc.__name__))
-    if method != "__call__" or entry is None or kwargs:
-        raise TypeError(
-            f"np.{ufunc.__name__} has no counterpart for Tensors here; use a scratchnn "
-            "op, or work on t.data"
-        )
+    """np.exp(t) is scratchnn.exp(t)."""
+    if ufunc.__name__ in BITS:
+        return BITS[ufunc.__name__](*inputs)
+    entry = _counterpart(ufunc)
+    if method != "__call__" or kwargs:
+        what = "out= and where= are" if kwargs else f"np.{ufunc.__name__}.{method} is"
+        raise TypeError(f"{what} not for Tensors; np.{ufunc.__name__}(t) alone is")
     return entry.call(*inputs)
 
 
 def _array_function(self, func, types, args, kwargs):
-    entry = TABLE.get(func.__name__)
-    if entry is None:
+    """np.sum(t, axis=1) is scratchnn.sum(t, axis=1).
+
+    Arguments by position must mean the same to both; NumPy's signature tells.
+    """
+    entry = _counterpart(func)
+    for name in _names(func)[1 : len(args)]:
+        position = _names(func).index(name)
+        ours = entry.names[position : position + 1]
+        if [ALIASES.get(name, name)] != ours:
+            raise TypeError(
+                f"np.{func.__name__}: {name} is not supported for Tensors; see "
+                f"scratchnn.{entry.name}{entry.signature}"
+            )
+    return entry.call(*args, **kwargs)
+
+
+def _counterpart(func):
+    name = {"true_divide": "divide"}.get(func.__name__, func.__name__)
+    if name not in TABLE:
         raise TypeError(
             f"np.{func.__name__} has no counterpart for Tensors here; use a scratchnn "
             "op, or work on t.data"
         )
-    return entry.call(*args, **kwargs)
+    return TABLE[name]
+
+
+def _names(func):
+    """The names of a NumPy function's arguments; none if it doesn't tell them."""
+    try:
+        names = inspect.signature(func).parameters
+    except ValueError:
+        return []
+    return [] if "operands" in names else list(names)  # einsum takes any number
+
+
+BITS = {
+    "bitwise_and": Tensor.__and__,
+    "bitwise_or": Tensor.__or__,
+    "bitwise_xor": Tensor.__xor__,
+}
+ALIASES = {"a_min": "min", "a_max": "max", "newshape": "shape"}
 
 
 def _dlpack(self, **kwargs):

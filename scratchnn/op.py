@@ -11,6 +11,7 @@ import inspect
 from .errors import nearest
 
 TABLE = {}
+TORCH = {"dim": "axis", "keepdim": "keepdims", "dims": "axes"}
 ALL = "all"  # of a variadic op's inputs
 
 
@@ -39,8 +40,9 @@ class Op:
         kinds = [p.kind for p in self.signature.parameters.values()]
         self.variadic = inspect.Parameter.VAR_POSITIONAL in kinds
         self.is_binary = self.names == ["a", "b"]
-        self.rules, self.examples = (), []
+        self.rules, self.examples = None, []
         self.fast = self.fast_rule = None
+        self.is_constant = False  # all rules are None: nothing is recorded
         self._set_inputs(len(self.names))
         self.call = make_call(self)
         if self.call is not body:
@@ -48,8 +50,15 @@ class Op:
         self.is_composite = self.call is body
         self.call.op = self
         self.call.rules, self.call.example = self.set_rules, self.add_example
-        if self.name in TABLE:
-            raise ValueError(f"two ops are named {self.name!r}")
+        self._enter()
+
+    def _enter(self):
+        """Take a place in the table; a reader's own op may not take the library's."""
+        taken = TABLE.get(self.name)
+        if taken is not None and _is_ours(taken):
+            if _is_ours(self):
+                raise ValueError(f"two ops are named {self.name!r}")
+            return
         TABLE[self.name] = self
 
     def _set_inputs(self, n):
@@ -69,6 +78,11 @@ class Op:
         None says that there is no derivative by that input. A rule of a variadic
         input also takes `i`, the position.
         """
+        if self.is_binary and len(rules) < 2:
+            raise ValueError(
+                f"{self.name} has the inputs a and b: give a rule for each, None for "
+                "one without a derivative"
+            )
         for name in rules:
             if name not in self.names:
                 raise ValueError(f"{self.name} has no argument {name!r} to give a rule")
@@ -82,6 +96,7 @@ class Op:
             return
         self._set_inputs(max(self.names.index(k) for k in rules) + 1)
         self.rules = tuple(rules.get(k) for k in self.names[: self.n])
+        self.is_constant = not any(self.rules)
         read = [False] * (self.n + 1)
         for rule in filter(None, self.rules):
             for i, p in enumerate(
@@ -141,10 +156,16 @@ class Op:
         except TypeError as e:
             unknown = [k for k in params if k not in self.names]
             hint = nearest(unknown[0], self.names) if unknown else ""
+            if unknown and unknown[0] in TORCH:
+                hint = f"; the name here is {TORCH[unknown[0]]!r}, as in NumPy"
             raise TypeError(f"{self.name}{self.signature}: {e}{hint}") from None
 
     def __repr__(self):
         return f"<op {self.name}{self.signature}>"
+
+
+def _is_ours(entry):
+    return entry.body.__module__.startswith("scratchnn.")
 
 
 class _ForEach:

@@ -7,11 +7,14 @@ be told apart in grey, and text is large enough for a telephone.
 """
 
 import os
+import textwrap
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 INK, GREY, PALE = "#222222", "#777777", "#dddddd"
 # Okabe and Ito's colours: told apart by colour-blind readers.
@@ -83,7 +86,7 @@ def images(pictures, columns=10):
 
 
 @_styled
-def reconstructions(x, x_hat):
+def reconstructions(x, x_hat, name="decoded"):
     """Originals (N, H, W) above what came back for them, in labelled rows of 10."""
     blocks = -(-len(x) // 10)
     figure = _figure(6.4, 1.25 * blocks)
@@ -91,7 +94,7 @@ def reconstructions(x, x_hat):
         some = slice(10 * block, 10 * block + 10)
         _show(axes, np.concatenate([x[some], x_hat[some]]), len(x[some]))
         height = x.shape[1] + 1
-        axes.set_yticks([height / 2, height * 3 / 2], ["original", "decoded"])
+        axes.set_yticks([height / 2, height * 3 / 2], ["original", name])
         axes.tick_params(length=0, labelcolor=INK)
     return figure
 
@@ -288,3 +291,79 @@ def _trimmed(points):
     points[0, 1] += 0.27
     points[-1, 1] -= 0.27
     return points
+
+
+# ---- gradient checks ------------------------------------------------------------
+# From dark (negative) to light (positive) through grey: signs can be told in grey.
+_SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#10194f", "#3f62ad", "#a9a9a9", "#f2b85c", "#fff6c9"]
+)
+
+
+@_styled
+def gradcheck(report):
+    """The two sides of a failed gradient check, and their difference, as heat maps.
+
+    report: of a GradcheckError. Each input whose gradient is wrong has a row of three
+    maps with one scale; wrong entries are framed in the last. Arrays of more than two
+    axes are drawn as (all but the last, last).
+    """
+    if report.wrong is None or report.mode == "directional":
+        raise ValueError(
+            "this check failed before entries were compared; there is nothing to draw: "
+            f"{report.diagnosis}"
+        )
+    bad = report.bad()
+    tall = [_flat(report.wrong[i]).shape for i in bad]
+    heights = [min(4.0, max(1.1, 6.0 / 3 * h / w)) for h, w in tall]
+    figure = Figure(figsize=(9.6, sum(heights) + 2.1), layout="constrained")
+    words = textwrap.fill(f"Diagnosis {report.letter}: {report.diagnosis}", 88)
+    figure.suptitle(f"gradcheck of {report.name}\n{words}", x=0.01, ha="left", size=13)
+    grid = figure.subplots(len(bad), 3, squeeze=False, height_ratios=heights)
+    for row, i in zip(grid, bad):
+        _three_maps(figure, row, report, i)
+    return figure
+
+
+def _flat(a):
+    """Any array as a matrix: a vector lies down, leading axes are joined."""
+    return np.reshape(a, (-1, np.shape(a)[-1])) if np.ndim(a) else np.reshape(a, (1, 1))
+
+
+def _three_maps(figure, row, report, i):
+    n, a, wrong = (_flat(s[i]) for s in (report.numeric, report.analytic, report.wrong))
+    maps = {"numeric (right)": n, "analytic (yours)": a, "yours - right": a - n}
+    top = max(np.abs(m[np.isfinite(m)]).max(initial=0) for m in maps.values()) or 1.0
+    for axes, (title, m) in zip(row, maps.items()):
+        image = axes.imshow(m, cmap=_SIGNED, vmin=-top, vmax=top, aspect="auto")
+        axes.set_title(title)
+        axes.set(xticks=_few(m.shape[1]), yticks=_few(m.shape[0]))
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        _numbers(axes, m, top)
+    shape = report.numeric[i].shape
+    lead = "axis 0" if len(shape) == 2 else f"axes 0 to {len(shape) - 2}"
+    row[0].set_ylabel(f"{report.name_of(i)} {shape}" + (f"\n{lead}" * (len(shape) > 1)))
+    row[1].set_xlabel(f"axis {max(0, len(shape) - 1)}")
+    for y, x in np.argwhere(wrong) if not wrong.all() else ():
+        frame = Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False)
+        frame.set(edgecolor=INK, linewidth=1.5)
+        row[2].add_patch(frame)
+    bar = figure.colorbar(image, ax=row, shrink=0.9, pad=0.01)
+    bar.outline.set_visible(False)
+
+
+def _few(n):
+    return np.arange(0, n, max(1, -(-n // 12)))
+
+
+def _numbers(axes, m, top):
+    """The values in their cells, where these are few enough to hold them."""
+    if m.shape[0] > 12 or m.shape[1] > 8:
+        return
+    for (y, x), v in np.ndenumerate(m):
+        text = f"{v:.1g}" if abs(v) < 0.01 * top else f"{v:.2g}"
+        text = "0" if abs(v) < 1e-6 * top else text
+        light = np.isfinite(v) and v > -0.35 * top
+        colour = INK if light or not np.isfinite(v) else "white"
+        axes.text(x, y, text, ha="center", va="center", fontsize=9, color=colour)

@@ -1,4 +1,4 @@
-"""The derivative engine, first half: Tensor, op, no_grad; what is recorded and how.
+"""The derivative engine, first half: Tensor and op; what is recorded and how.
 
 A Tensor is an array and the Node that made it. A Node remembers the op, its
 inputs, and when (a tick of one counter). Sorting nodes by tick is a topological
@@ -15,22 +15,17 @@ Rules are written in ops. On arrays they are fast training; on Tensors they are
 recorded in turn, which gives second and higher derivatives.
 """
 
-import contextlib
-import contextvars
 import itertools
 
 import numpy as np
 
 from .errors import GraphError, explain
 from .op import ALL, Op, Shape
+from .recording import is_recording
 
 _tick = itertools.count(1).__next__
 _new = object.__new__
 _SMALL = 4096  # bytes: below this, dropping an unread input is not worth the time
-
-
-_mode = contextvars.ContextVar("recording", default=True)  # one value per thread
-is_recording = _mode.get
 
 
 class Node:
@@ -72,14 +67,11 @@ class Tensor:
         if isinstance(data, np.generic):
             data = np.asarray(data)
         elif not hasattr(data, "dtype"):
-            data = np.asarray(data)
+            data = _to_array(data)
             if dtype is None and data.dtype == np.float64:
                 dtype = np.float32
-        if data.dtype == object:
-            raise TypeError(
-                "Tensor: data must be numbers in a rectangular array; got an array "
-                "of objects. Are all rows of the same length?"
-            )
+        if data.dtype.kind not in "biufc":
+            raise TypeError(f"Tensor: data must be numbers, got {data.dtype}")
         self._data = data if dtype is None else data.astype(dtype)
         self.node = None
         if requires_grad:
@@ -90,9 +82,15 @@ class Tensor:
     def data(self):
         """The array. Assigning (also `p.data -= step`) marks the change in time.
 
-        `backward` refuses an op whose input changed after the op ran.
+        `backward` refuses an op whose input changed after the op ran. Writing into
+        the array (`p.data[...] = 0`) leaves no mark: do so before the forward pass.
+        The array of an op's output is read-only, since rules may still need it.
         """
-        return self._data
+        x = self._data
+        if self.node is not None and self.node.op is not None and type(x) is np.ndarray:
+            x = x.view()
+            x.flags.writeable = False
+        return x
 
     @data.setter
     def data(self, value):
@@ -156,11 +154,28 @@ class Tensor:
         """The same values outside the graph (memory is shared)."""
         return _wrap(self._data, None)
 
+    def __reduce__(self):
+        if not self.is_leaf:
+            raise TypeError(
+                f"the output of {self.node.op.name} can't be copied or saved with its "
+                "graph; use t.detach()"
+            )
+        return Tensor, (self._data, self.requires_grad)
+
     def __deepcopy__(self, memo):
         copy = Tensor(self._data.copy(), requires_grad=isinstance(self.node, Leaf))
         if self.grad is not None:
             copy.grad = self.grad.copy()
         return copy
+
+
+def _to_array(data):
+    try:
+        return np.asarray(data)
+    except ValueError:  # NumPy's word is "inhomogeneous"
+        raise ValueError(
+            "Tensor: the rows of data have different lengths; make them equal"
+        ) from None
 
 
 def _wrap(data, node):
@@ -201,6 +216,9 @@ def _caller(entry):
     def call(*args, **params):
         if entry.variadic or len(args) != entry.n or entry.defaults or params:
             args, params = entry.bind(args, params)
+            for name, value in params.items():
+                if type(value) is Tensor:
+                    params[name] = _untracked(entry, name, value)
         arrays, tensors, recorded = [], False, False
         for a in args:
             if type(a) is Tensor:
@@ -208,12 +226,12 @@ def _caller(entry):
                 if a.node is not None:
                     recorded = True
                 a = a._data
-            elif type(a) is list:
-                a = np.asarray(a)
+            elif type(a) is list or type(a) is tuple:
+                a = _like(a, args)
             arrays.append(a)
         try:
             y = entry.run(*arrays, **params)
-        except (ValueError, IndexError, TypeError) as e:
+        except (ValueError, IndexError, TypeError, AttributeError) as e:
             raise explain(entry, arrays, params, e) from None
         if not tensors:
             return y
@@ -231,12 +249,12 @@ def _caller(entry):
                 if node is None:
                     node = b.node
             else:
-                z = b = _number(b)
+                z = b = _like(b, (a,))
         elif type(b) is Tensor:
-            x, z, node = _number(a), b._data, b.node
+            x, z, node = _like(a, (b,)), b._data, b.node
             a = x
         else:
-            return call(a, b) if type(a) is list or type(b) is list else run(a, b)
+            return run(_like(a, (b,)), _like(b, (a,)))
         try:
             y = entry.run(x, z)
         except (ValueError, IndexError, TypeError) as e:
@@ -268,13 +286,33 @@ def _caller(entry):
 _NO_PARAMS = {}
 
 
-def _number(x):
-    """NumPy's float64, such as np.sqrt(2), as a Python float: it promotes nothing."""
-    return float(x) if type(x) is np.float64 else x
+def _untracked(entry, name, t):
+    if t.node is not None:
+        raise TypeError(
+            f"{entry.name}: {name} has no rule, so no gradient would reach this Tensor;"
+            f" give {name}.detach(), or an array"
+        )
+    return t._data
+
+
+def _like(x, others):
+    """Numbers and lists take the type of the Tensor they meet, and promote nothing.
+
+    That goes for NumPy's float64 numbers too, such as np.sqrt(2).
+    """
+    if type(x) is np.float64:
+        return float(x)
+    if type(x) is not list and type(x) is not tuple:
+        return x
+    x = np.asarray(x)
+    types = [t._data.dtype for t in others if type(t) is Tensor]
+    if x.dtype == np.float64 and types and types[0].kind == "f":
+        x = x.astype(types[0])
+    return x
 
 
 def _record(entry, args, params, y):
-    if not entry.rules:
+    if entry.is_constant:
         return None
     n = Node()
     n.op = entry
@@ -293,17 +331,3 @@ def _drop(entry, args):
             hollow = _wrap(Shape(x._data), x.node)
             args = (*args[:i], hollow, *args[i + 1 :])
     return args
-
-
-# ---- recording on and off -------------------------------------------------------
-class no_grad(contextlib.ContextDecorator):
-    """Record nothing: `with no_grad():`, or `@no_grad()` before a function."""
-
-    def __enter__(self):
-        self.token = _mode.set(False)
-
-    def __exit__(self, *exc):
-        _mode.reset(self.token)
-
-    def _recreate_cm(self):  # a decorated function may call itself
-        return no_grad()

@@ -765,3 +765,62 @@ def two_uses_one_counted_twice(rng, n, d, m):
         lambda g, x: 4 * g[:, None] * x,
         [rng.normal(size=(n, d))],
     )
+
+
+@plant("E26", "S")
+def difference_as_sum(rng, n, d, m):
+    return (
+        lambda a, b: a - b,
+        lambda g, a, b: (g, g),
+        [rng.normal(size=(n, d)), rng.normal(size=(n, d))],
+    )
+
+
+@plant("E27", "G")
+def masked_scores_get_gradient(rng, n, d, m):
+    mask = np.tril(np.ones((n, n), dtype=bool))
+
+    def forward(S):
+        return softmax(np.where(mask, S, -1e9))
+
+    return (
+        forward,
+        lambda g, S: softmax_rule(g, forward(S)) + 0.1 * g * ~mask,
+        [rng.normal(size=(n, n))],
+    )
+
+
+@plant("E28", "N")
+def empty_row_divided(rng, n, d, m):
+    A = np.ones((n, n))
+    A[2] = 0
+    degree = A.sum(1, keepdims=True)
+
+    def backward(g, x):
+        with np.errstate(all="ignore"):
+            return A.T @ (g / degree)
+
+    return lambda x: A @ x / np.maximum(degree, 1), backward, [rng.normal(size=(n, d))]
+
+
+@plant("E29", "G")
+def slope_by_sign_of_g(rng, n, d, m):
+    return (
+        lambda x: np.maximum(x, 0),
+        lambda g, x: g * (g > 0) * (x > 0),
+        [rng.normal(size=(n, d))],
+    )
+
+
+@plant("E30", "G")
+def no_carry_through_time(rng, n, d, m):
+    def backward(g, x, W):
+        h = rnn(x, W)
+        dz = g * (1 - h[1:] ** 2)
+        return dz, h[:-1].T @ dz
+
+    return (
+        lambda x, W: rnn(x, W)[1:],
+        backward,
+        [rng.normal(size=(n, d)), 0.5 * rng.normal(size=(d, d))],
+    )

@@ -119,11 +119,11 @@ def recorded(f, xs):
     """f as a function that records, and leaves to call it with."""
 
     def recording(xs):
-        token = scratchnn.tensor._mode.set(True)
+        token = scratchnn.recording._mode.set(True)
         try:
             return f(xs)
         finally:
-            scratchnn.tensor._mode.reset(token)
+            scratchnn.recording._mode.reset(token)
 
     return recording, [Tensor(x, requires_grad=True) for x in xs]
 

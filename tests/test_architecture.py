@@ -13,18 +13,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower ranks may not import higher ones (at module level).
 RANK = {
-    "errors": 0, "random": 0, "threads": 0, "op": 1, "tensor": 2, "backward": 3,
-    "anomaly": 3, "opgraph": 4, "device": 4, "ops": 4, "kernels": 5, "methods": 5,
-    "checkpoint": 5, "gradcheck": 6, "nn": 6, "optim": 6, "data": 6, "models": 7,
-    "plot": 7, "recipes": 8, "train": 9, "cli": 10, "__main__": 11, "__init__": 11,
+    "errors": 0, "random": 0, "recording": 0, "threads": 0, "op": 1, "tensor": 2,
+    "backward": 3, "anomaly": 3, "opgraph": 4, "device": 4, "ops": 4, "kernels": 5,
+    "methods": 5, "checkpoint": 5, "gradcheck": 6, "nn": 6, "optim": 6, "data": 6,
+    "models": 7, "plot": 7, "recipes": 8, "train": 9, "cli": 10, "__main__": 11,
+    "__init__": 11,
 }  # fmt: skip
-PART_OF = {"diagnose": "gradcheck", "regions": "gradcheck", "slopes": "gradcheck"}
 
 
 def part(path):
     """The part of the package that a file belongs to: its folder, or its own name."""
     first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return PART_OF.get(first, first)
+    return first
 
 
 def imported(path):
@@ -37,7 +37,7 @@ def imported(path):
         base = [*package[: len(package) - node.level + 1], *module]
         for name in [base[1]] if len(base) > 1 else [a.name for a in node.names]:
             if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists():
-                yield PART_OF.get(name, name)
+                yield name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -5,6 +5,7 @@ import pytest
 from planted import ROWS, attention, attention_rule, sigmoid, softmax
 
 import scratchnn as snn
+from scratchnn import plot
 from scratchnn.gradcheck import GradcheckError, gradcheck
 
 SIZES = [(5, 3, 2), (7, 5, 3), (11, 5, 2), (7, 4, 3)]  # n, d, m
@@ -47,6 +48,42 @@ def test_at_least_85_percent_of_planted_mistakes_get_their_class():
 def test_planted_rows_are_many_and_of_every_class_a_check_can_see():
     assert len({row.id for row in ROWS if row.id[0] == "M"}) >= 40
     assert {row.letter for row in ROWS} == set("RSTHZNGIXWB")
+
+
+# ---- drawn ----------------------------------------------------------------------
+def drawn(row):
+    return plot.gradcheck(caught(row, 1))
+
+
+def test_heat_maps_share_one_scale_and_name_the_diagnosis():
+    row = next(row for row in ROWS if row.id == "M11" and row.letter == "T")
+    figure = drawn(row)
+    maps = [axes.images[0] for axes in figure.axes if axes.images]
+    titles = [m.axes.get_title("left") for m in maps]
+    assert titles == ["numeric (right)", "analytic (yours)", "yours - right"]
+    assert len({m.get_clim() for m in maps}) == 1 and maps[0].get_clim()[0] < 0
+    difference = maps[1].get_array() - maps[0].get_array()
+    np.testing.assert_array_equal(maps[2].get_array(), difference)
+    assert "equals the right one transposed" in figure.get_suptitle()
+    frames = len(maps[2].axes.patches)
+    assert frames == 7 * 7 - 7  # all entries but the diagonal
+
+
+def test_each_wrong_input_has_its_row_and_vectors_can_be_drawn():
+    row = next(row for row in ROWS if row.id == "E18")
+    figure = drawn(row)
+    labels = [axes.get_ylabel().split("\n")[0] for axes in figure.axes]
+    assert {name for name in labels if name} == {"W (5, 3)", "b (3,)"}
+
+
+def test_colours_of_the_heat_maps_tell_the_sign_in_grey():
+    rgb = plot._SIGNED(np.linspace(0, 1, 33))[:, :3]
+    assert (np.diff(rgb @ [0.299, 0.587, 0.114]) > 0).all()
+
+
+def test_nothing_to_draw_is_said():
+    with pytest.raises(ValueError, match="nothing to draw: f gives different answers"):
+        drawn(next(row for row in ROWS if row.id == "M35"))
 
 
 # ---- one claim for each reading -------------------------------------------------
@@ -206,7 +243,7 @@ def _value(x):
 
 
 MESSAGE = """\
-gradcheck of lambda failed:
+gradcheck of lambda failed; these are slopes of <g, f> for a random g:
   gradient by W (5, 3): 15 of 15 entries wrong, most at [4, 2]: analytic 0.722125, \
 numeric 5.05488, relative error 8.6e-01
 Diagnosis R (constant ratio): in the gradient by W, every entry is 0.142857 times the \

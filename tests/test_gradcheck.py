@@ -74,6 +74,12 @@ def test_check_repeats_itself_and_leaves_the_library_generator_alone():
     assert len(texts) == 1 and snn.random.get_state() == state
 
 
+def test_last_digit_may_differ_between_equal_calls():
+    """Products of matrices do so where memory is aligned otherwise."""
+    flips = iter([0.0, 1e-16] * 1000)
+    assert gradcheck(lambda x: snn.sin(x) + next(flips), normal(5))
+
+
 # ---- kinks ----------------------------------------------------------------------
 KINKED = np.array([0.0, 1.0, -1.0, 0.0, 1e-6, 1.0, -3e-7, 2.0])
 
@@ -324,10 +330,10 @@ def values(kind, shape, rng):
     suppress_health_check=list(HealthCheck),
 )
 @given(
-    st.lists(st.sampled_from(SAME), min_size=1, max_size=3),
+    st.lists(st.sampled_from(SAME), min_size=1, max_size=2),
     st.sampled_from(LAST),
     st.sampled_from(["x", "x + w", "x * w", "max(x, w)"]),
-    st.tuples(st.integers(2, 4), st.integers(1, 4)),
+    st.tuples(st.integers(2, 3), st.integers(1, 4)),
     st.sampled_from(["normal", "ties", "scaled"]),
     st.sampled_from(["coords", "directional", "directional"]),
     st.sampled_from([1, 1, 2]),
@@ -353,3 +359,17 @@ def test_no_right_rule_is_ever_accused(chain, last, mix, shape, kind, mode, orde
         assert gradcheck(f, x, w, mode=mode, order=order, rng=rng)
     except VacuousCheck:
         pass  # such as the sum of a softmax
+
+
+def test_a_rule_that_reads_what_it_says_it_does_not_is_caught_on_small_inputs():
+    @snn.op
+    def squared(x):
+        """x^2"""
+        return x * x
+
+    squared.rules(x=lambda g, _y, _x: 2 * g * _x)
+    try:
+        with pytest.raises(snn.GraphError, match="to read it, drop the _"):
+            gradcheck(squared, np.ones(3))
+    finally:
+        del snn.TABLE["squared"]

@@ -23,7 +23,7 @@ from table_checks import (
 )
 
 import scratchnn
-from scratchnn import TABLE, Tensor, op
+from scratchnn import TABLE, GraphError, Tensor, op
 from scratchnn.ops.examples import normal
 
 EXAMPLES = [
@@ -189,7 +189,8 @@ def right(g, _y, _x):
 
 def fails(check, *args):
     """check refuses these arguments, and says so by an AssertionError or the like."""
-    with pytest.raises((AssertionError, ValueError, TypeError, AttributeError)):
+    refusals = (AssertionError, ValueError, TypeError, AttributeError, GraphError)
+    with pytest.raises(refusals):
         check(*args)
     return True
 

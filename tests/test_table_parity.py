@@ -167,7 +167,7 @@ THE_SAME = {
     "dot": torch.matmul,
     "_einsum": lambda *xs, subscripts: torch.einsum(subscripts, *xs),
     "einsum": torch.einsum,
-    "trace": lambda x: torch.diagonal(x, dim1=-2, dim2=-1).sum(-1),
+    "trace": lambda x: torch.diagonal(x, dim1=0, dim2=1).sum(-1),
     "inv": torch.linalg.inv,
     "solve": torch.linalg.solve,
     "logdet": torch.logdet,

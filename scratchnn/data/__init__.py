@@ -6,6 +6,7 @@
 ...     pass  # x (32, 8, 8), y (32,)
 """
 
+from ..errors import missing_name
 from .idx import read_idx
 from .images import FASHION_CLASSES, fashion_mnist, mnist
 from .included import digits, karate_club
@@ -51,3 +52,5 @@ __all__ = [
     "spirals",
     "swiss_roll",
 ]
+
+__getattr__ = missing_name(__name__)

@@ -30,6 +30,16 @@ class DataLoader:
     def __init__(
         self, dataset, batch_size=1, shuffle=False, *, drop_last=False, rng=None
     ):
+        if isinstance(dataset, list) and any(hasattr(a, "shape") for a in dataset):
+            raise TypeError(
+                "the data set is a list of arrays; put them in a tuple: "
+                "DataLoader((x, y), batch_size=32)"
+            )
+        if hasattr(batch_size, "shape"):
+            raise TypeError(
+                "batch_size is an array; put the arrays of the data set in a tuple: "
+                "DataLoader((x, y), batch_size=32)"
+            )
         if not _is_count(batch_size):
             raise ValueError(
                 f"batch_size is {batch_size!r}, expected a whole number of at least 1; "

@@ -50,7 +50,7 @@ def ring(n=1000, noise=0.02, rng=None):
 
 
 def grid_centres():
-    """The 25 modes of `grid`: c_k = (-4 + 2 (k // 5), -4 + 2 (k % 5)), shape (25, 2)."""
+    """The 25 modes of `grid`: c_k = (2 (k // 5) - 4, 2 (k % 5) - 4), shape (25, 2)."""
     k = np.arange(25)
     return np.stack([-4.0 + 2 * (k // 5), -4.0 + 2 * (k % 5)], axis=1)
 

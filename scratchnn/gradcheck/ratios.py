@@ -125,7 +125,7 @@ def ratio_by_slice(r, i):
         if (np.abs(c - 1) < 1e-3).any() and not counts:
             continue  # right in some slices: a region
         word = {(2, 0): "row", (2, 1): "column"}.get((n.ndim, axis), "slice")
-        factors = ", ".join(f"{v:.6g}" for v in c[:4]) + (", ..." if c.size > 4 else "")
+        factors = ", ".join(f"{v:.4g}" for v in c[:4]) + (", ..." if c.size > 4 else "")
         means = counts or _from_inputs(r, c)
         return Finding(
             "R",

@@ -66,7 +66,7 @@ class Report:
         what = f"gradcheck of {self.name}" + (" (order 2)" if self.order == 2 else "")
         lines = [f"{what} failed"]
         if self.wrong is not None:
-            lines[0] += ":"
+            lines[0] += "; these are slopes of <g, f> for a random g:"
             lines += [self._line(i) for i in self.bad()]
         letter, text, hint = self.finding
         lines.append(f"Diagnosis {letter} ({LETTERS[letter]}): {text}.")

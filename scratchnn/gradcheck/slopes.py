@@ -69,10 +69,14 @@ class Slopes:
 
 
 class Scatter(NamedTuple):
-    """noise: how far <g, f> scatters about a smooth line. size: sum |g f| nearby."""
+    """noise: how far <g, f> scatters about a smooth line. size: sum |g f| nearby.
+
+    stepped: whether most of f stays as it is when the inputs change by 1e-10.
+    """
 
     noise: float = 0.0
     size: float = 0.0
+    stepped: bool = False
 
     @property
     def part(self):
@@ -85,7 +89,7 @@ def scatter(pair, xs, us, g):
 
     Fourth differences leave nothing of a smooth function (Hamming, 1962, 6.4), and of
     others 1e-16 of the size in float64, 1e-8 in float32. Windows begin beside xs, on
-    both sides and in two widths; the calmest counts: a kink nearby disturbs some.
+    both sides and in two widths; the calmer half counts: a kink disturbs one side.
     """
     line = _line(pair, xs, dict(enumerate(us)))
     noise = []
@@ -95,8 +99,11 @@ def scatter(pair, xs, us, g):
     far = _line(pair, xs, {k: np.sign(u) for k, u in enumerate(us)})
     sizes = [np.abs(g * far(t)).sum() for t in (0.0, 0.3, -0.3)]
     sizes = sorted(v for v in sizes if np.isfinite(v))  # f may be near 0 just at xs
-    noise = min((v for v in noise if np.isfinite(v)), default=0.0)
-    return Scatter(noise, sizes[len(sizes) // 2])
+    noise = sorted(v for v in noise if np.isfinite(v))[:2] or [0.0]
+    size, whole = sizes[len(sizes) // 2], np.abs(g).sum()
+    size = whole if size < 1e-13 * whole else size  # else f is rounding errors around 0
+    noise = max(noise[-1], _EPS * size)
+    return Scatter(noise, size, bool(np.mean(line(1e-10) == line(0.0)) > 0.5))
 
 
 def by_entry(pair, xs, i, y, g, around=Scatter()):

@@ -16,6 +16,8 @@ def forward(x, index, shape):
     """Zeros of `shape` with x's rows added at integer positions along axis 0."""
     if type(index) is not np.ndarray or index.dtype.kind not in "iu" or not index.size:
         return NotImplemented
+    if x.shape != index.shape + shape[1:]:
+        return NotImplemented
     low, high = index.min(), index.max()
     if low < -shape[0] or high >= shape[0]:
         return NotImplemented  # NumPy raises the error

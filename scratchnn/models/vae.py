@@ -15,7 +15,7 @@ import numpy as np
 from .. import nn, ops
 from ..device import standard_normal
 from ..random import default_rng
-from ..tensor import no_grad
+from ..recording import no_grad
 
 
 class VAE(nn.Module):

@@ -1,5 +1,6 @@
 """Neural networks: Module, layers, functional, init, with PyTorch's names."""
 
+from ..errors import missing_name
 from . import functional, init
 from .layers import (
     ELU,
@@ -31,3 +32,15 @@ from .layers import (
     Upsample,
 )
 from .module import Module, parameters
+
+_typo = missing_name(__name__)
+
+
+def __getattr__(name):
+    if name.endswith("Loss"):
+        raise AttributeError(
+            f"scratchnn.nn has no {name!r}: losses are functions here, such as "
+            "nn.functional.cross_entropy",
+            name=name,
+        )
+    return _typo(name)

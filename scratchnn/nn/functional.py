@@ -5,6 +5,7 @@ Most are the ops themselves. The few functions here take their arguments as PyTo
 """
 
 from .. import ops
+from ..errors import missing_name
 from ..ops.norm import channel_statistics
 
 linear = ops.linear
@@ -85,3 +86,6 @@ def batch_norm(
             running *= 1 - momentum
             running += momentum * batch
     return y
+
+
+__getattr__ = missing_name(__name__)

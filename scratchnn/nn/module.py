@@ -121,6 +121,7 @@ class Module:
         does not fit; nothing is changed then.
         """
         own = self._state()
+        state = {k: _data(x) for k, x in state.items()}
         missing = [k for k in own if k not in state]
         unexpected = [k for k in state if k not in own]
         wrong = [
@@ -197,7 +198,10 @@ def _members(x, path=""):
         name = f"{path}{name}"
         if isinstance(part, (list, tuple, dict)):
             yield from _members(part, f"{name}.")
-        elif isinstance(part, (Tensor, Module)):
+        elif isinstance(part, Tensor):
+            if part.is_leaf:  # not an output kept to look at, such as attention weights
+                yield name, part
+        elif isinstance(part, Module):
             yield name, part
         elif isinstance(x, Module) and _is_array(part):
             yield name, part

@@ -177,8 +177,8 @@ tanh.example(normal(3, 5))
 
 @op
 def sigmoid(x):
-    """1 / (1 + e^-x), as (1 + tanh(x/2)) / 2, which can't overflow."""
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
+    """1 / (1 + e^-x), as e^min(x, 0) / (1 + e^-|x|), which can't overflow."""
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 sigmoid.rules(x=lambda g, y, _x: g * y * (1 - y))
@@ -326,7 +326,10 @@ def logical_not(x):
 
 
 for _compare in (equal, not_equal, less, less_equal, greater, greater_equal):
+    _compare.rules(a=None, b=None)
     _compare.example(normal(3, 5), normal(5))
 for _logic in (logical_and, logical_or):
+    _logic.rules(a=None, b=None)
     _logic.example(booleans(3, 5), booleans(5))
+logical_not.rules(x=None)
 logical_not.example(booleans(3, 5))

@@ -4,6 +4,7 @@ import string
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..tensor import composite, op
 from .examples import invertible, normal, symmetric_positive
 from .reduce import sum
@@ -77,6 +78,10 @@ outer.example(normal(3), normal(5))
 @composite
 def dot(a, b):
     """Inner product of vectors, matrix product of matrices; a scalar multiplies."""
+    if a.ndim > 2 or b.ndim > 2:
+        raise ShapeError(
+            "dot", f"{a.shape} and {b.shape}: for more than 2 axes use @ or einsum"
+        )
     return a * b if a.ndim == 0 or b.ndim == 0 else a @ b
 
 
@@ -148,11 +153,12 @@ einsum.example("ij,j->j", normal(3, 5), normal(5))
 
 @composite
 def trace(x):
-    """sum_i x_ii over the last two axes."""
-    return einsum("...ii->...", x)
+    """sum_i x_ii over the first two axes."""
+    return einsum("ii...->...", x)
 
 
-trace.example(normal(2, 3, 3))
+trace.example(normal(3, 3))
+trace.example(normal(3, 3, 2))
 
 
 @op

@@ -130,6 +130,7 @@ def cross_entropy(
         raise ValueError(
             f"cross_entropy: label_smoothing is {label_smoothing}, expected 0 to 1"
         )
+    target = np.asarray(target) if isinstance(target, list) else target
     if target.dtype.kind == "f":
         return _reduce(_soft_losses(x, target, weight, label_smoothing), reduction)
     target = getattr(target, "_data", target)

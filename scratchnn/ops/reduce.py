@@ -64,7 +64,7 @@ def var(x, axis=None, ddof=0, keepdims=False):
     """Variance over axes: sum (x - mean)^2 / (n - ddof)."""
     n = _count(x, axis)
     deviations = square(x - mean(x, axis=axis, keepdims=True))
-    return sum(deviations, axis=axis, keepdims=keepdims) * (1 / (n - ddof))
+    return sum(deviations, axis=axis, keepdims=keepdims) / (n - ddof)
 
 
 var.example(normal(3, 5))

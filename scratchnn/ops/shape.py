@@ -128,8 +128,8 @@ def split(x, indices_or_sections, axis=0):
     """A list of parts along an axis: equal ones, or cut before given indices."""
     n = x.shape[axis]
     cuts = indices_or_sections
-    if isinstance(cuts, int):
-        if n % cuts:
+    if isinstance(cuts, (int, np.integer)):
+        if cuts < 1 or n % cuts:
             raise ValueError(
                 f"split: axis {axis} of length {n} does not divide into {cuts} equal "
                 "parts; give a list of indices to cut before"
@@ -175,7 +175,7 @@ def roll(x, shift, axis=None):
 
 
 def _roll_back(g, _y, _x, shift, axis):
-    back = tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+    back = tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
     return roll(g, back, axis)
 
 
@@ -201,7 +201,12 @@ tile.example(normal(3, 5), reps=(2, 1, 2))
 
 @composite
 def repeat(x, repeats, axis=None):
-    """Each element (along an axis; of the flattened array if None) `repeats` times."""
+    """Each element (along an axis; of the flattened array if None) `repeats` times.
+
+    repeats is one number for all elements.
+    """
+    if not isinstance(repeats, (int, np.integer)):
+        raise TypeError(f"repeat: repeats must be one whole number, got {repeats!r}")
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = axis % x.ndim

@@ -1,5 +1,6 @@
 """Optimizers, clipping, averaged weights, schedules, with PyTorch's names."""
 
+from ..errors import missing_name
 from .optimizers import (
     EMA,
     SGD,
@@ -18,3 +19,5 @@ from .schedules import (
     Schedule,
     StepLR,
 )
+
+__getattr__ = missing_name(__name__)

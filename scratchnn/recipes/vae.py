@@ -72,7 +72,8 @@ def figures(model, config, test, rng):
     one_each = np.unique(test.y, return_index=True)[1]
     x = _flat(test)[one_each]
     x_hat = _pictures(vae.reconstruct(model, x), config)
-    yield plot.reconstructions(_pictures(x, config), x_hat)
+    name = f"from {config['z']} numbers"
+    yield plot.reconstructions(_pictures(x, config), x_hat, name)
     draw = _map if config["z"] == 2 else _traversal
     yield draw(model, config, _flat(test)[:1000], test.y[:1000])
 
