@@ -6,7 +6,7 @@ x = snn.Tensor([1.0, 2.0], requires_grad=True)
 x.grad            # array([2., 4.], dtype=float32)
 """
 
-from . import data, kernels, nn, ops, optim
+from . import data, kernels, nn, ops, optim, threads
 from .anomaly import detect_anomaly
 from .backward import grad
 from .device import gpu_probe, to_device
@@ -19,8 +19,10 @@ from .ops import *  # noqa: F403
 from .random import manual_seed
 from .recording import is_recording, no_grad
 from .tensor import Tensor, composite, op
+from .threads import get_num_threads, set_num_threads
 
 kernels.attach()
+threads.keep_freed_memory()
 
 
 def __getattr__(name):

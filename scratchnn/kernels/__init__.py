@@ -8,6 +8,7 @@ numba is imported when the first kernel is wanted, not before. `SCRATCHNN_JIT=0`
 numba that can't be imported, turns kernels off.
 """
 
+import functools
 import importlib
 import logging
 import os
@@ -15,21 +16,46 @@ import time
 
 import numpy as np
 
-from ..op import TABLE
+from ..op import TABLE, Shape
 
-KERNELS = {"standardize": "norm", "scatter": "index"}  # op: its file in this folder
+KERNELS = {  # op: its file in this folder
+    "standardize": "norm",
+    "scatter": "index",
+    "linear": "linear",
+    "exp": "elementwise",
+    "tanh": "elementwise",
+    "sigmoid": "elementwise",
+    "softplus": "elementwise",
+    "relu": "elementwise",
+    "leaky_relu": "elementwise",
+    "silu": "elementwise",
+    "_gelu_tanh": "elementwise",
+    "softmax": "softmax",
+    "log_softmax": "softmax",
+    "_bce": "loss",
+    "_surprisal": "loss",
+}
+STEPS = {"adam_step": "optim"}  # functions of optim/optimizers.py
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
+PRODUCTS = {"linear"}  # ops of an input and a weight
 
 _log = logging.getLogger("scratchnn")
+_off = None  # why kernels are off in this process
+
+
+class Unavailable(Exception):
+    """What a kernel file raises on import if this platform lacks what it needs."""
 
 
 def attach():
     """Put each op's kernel in front of its body; returns whether kernels are on."""
-    if os.environ.get("SCRATCHNN_JIT", "1") == "0":
-        _log.info("kernels are off: SCRATCHNN_JIT=0; NumPy runs instead")
+    why = "SCRATCHNN_JIT=0" if os.environ.get("SCRATCHNN_JIT", "1") == "0" else _off
+    if why:
+        _log.info("kernels are off: %s; NumPy runs instead", why)
         return False
     for name, file in KERNELS.items():
         TABLE[name].attach(*_lazy(name, file))
+    _replace_steps(_step)
     return True
 
 
@@ -37,35 +63,70 @@ def detach():
     """Take all kernels off: bodies and rules run."""
     for name in KERNELS:
         TABLE[name].attach(None, None)
+    _replace_steps(lambda body, name: body)
+
+
+def _replace_steps(make):
+    """Put make(body, name) in the place of each function of STEPS."""
+    optimizers = importlib.import_module("..optim.optimizers", __name__)
+    for name in STEPS:
+        now = getattr(optimizers, name)
+        setattr(optimizers, name, make(getattr(now, "__wrapped__", now), name))
+
+
+def _step(body, name):
+    """An optimizer's function on arrays with its kernel in front."""
+
+    @functools.wraps(body)
+    def step(p, *inputs):
+        f = _part(name, STEPS[name], "step") if suits(p) else None
+        new = NotImplemented if f is None else f(p, *inputs)
+        return body(p, *inputs) if new is NotImplemented else new
+
+    return step
+
+
+def turn_off(why):
+    """Take all kernels off for good in this process; `attach` will say why."""
+    global _off
+    _off = why
+    detach()
 
 
 def _lazy(name, file):
     """A kernel and its rule that load their file when an input first suits them."""
 
+    def suited(x, inputs):
+        return suits(x, inputs[0] if name in PRODUCTS else None)
+
     def fast(x, *inputs, **params):
-        if not suits(x):
-            return NotImplemented
-        module = load(file)
-        if module is None:
-            return NotImplemented
-        return module.forward(x, *inputs, **params)
+        f = _part(name, file, "forward") if suited(x, inputs) else None
+        return NotImplemented if f is None else f(x, *inputs, **params)
 
     def rule(g, y, need, x, *inputs, **params):
-        if not suits(x):
-            return NotImplemented
-        module = load(file)
-        if module is None or not hasattr(module, "rule"):
-            return NotImplemented
-        return module.rule(g, y, need, x, *inputs, **params)
+        known = y if type(x) is Shape else x  # x is hollow if no rule reads it
+        f = _part(name, file, "rule") if suited(known, inputs) else None
+        return NotImplemented if f is None else f(g, y, need, x, *inputs, **params)
 
     return fast, rule
 
 
-def suits(x):
-    """Kernels take large, contiguous float32 arrays of NumPy's own type."""
+@functools.cache  # importing again costs 7 microseconds
+def _part(name, file, part):
+    """`forward` or `rule` of a file; of a file for several ops `tanh_forward`, ..."""
+    module = load(file)
+    own = name if part == "step" else f"{name.strip('_')}_{part}"
+    return getattr(module, own, getattr(module, part, None))
+
+
+def suits(x, weight=None):
+    """Kernels take large, contiguous float32 arrays of NumPy's own type.
+
+    A product by `weight` is large if it has 32 SMALL multiplications.
+    """
     return (
         type(x) is np.ndarray
-        and x.size >= SMALL
+        and (x.size if weight is None else x.size * len(weight) // 32) >= SMALL
         and x.dtype == np.float32
         and x.flags.c_contiguous
     )
@@ -75,10 +136,14 @@ def load(file):
     """The kernel file, or None (and no kernels from then on) if numba is broken."""
     try:
         return importlib.import_module(f".{file}", __name__)
+    except Unavailable as e:
+        ops = [name for name in KERNELS if KERNELS[name] == file]
+        _log.info("no kernel for %s: %s; NumPy runs instead", ", ".join(ops), e)
+        for name in ops:
+            TABLE[name].attach(None, None)
     except Exception as e:  # numba may fail in many ways; NumPy never does
         _log.info("kernels are off: numba can't be used (%s); NumPy runs instead", e)
         detach()
-        return None
 
 
 def warmup():

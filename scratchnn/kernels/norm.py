@@ -1,4 +1,7 @@
-"""standardize over the last axes, in one pass over each row while it is in cache."""
+"""standardize over the last axes (layer, group norm) or all but axis 1 (batch norm).
+
+Each row, or each channel of a block of images, is read again while it is in cache.
+"""
 
 import math
 
@@ -46,38 +49,92 @@ def _backward(g, y, x, eps, gx):
             gx[i, j] = (g[i, j] - total - y[i, j] * along_y) * scale
 
 
-def _rows(x, axis):
-    """x as (rows, elements of `axis`) if those axes are the last ones, else None."""
+@njit(cache=True, fastmath=SUMS)
+def _channel_moments(x, c):
+    total, squares = 0.0, 0.0  # of up to millions: float64, one addition a run
+    for i in range(len(x)):
+        part = float32(0)
+        for j in range(x.shape[2]):
+            part += x[i, c, j]
+        total += part
+    mean = float32(total / (len(x) * x.shape[2]))
+    for i in range(len(x)):
+        part = float32(0)
+        for j in range(x.shape[2]):
+            part += (x[i, c, j] - mean) * (x[i, c, j] - mean)
+        squares += part
+    return mean, float32(squares / (len(x) * x.shape[2]))
+
+
+@njit(cache=True, fastmath=SUMS)
+def _forward_channels(x, eps, y):
+    for c in range(x.shape[1]):
+        mean, var = _channel_moments(x, c)
+        scale = float32(1) / math.sqrt(var + eps)
+        for i in range(len(x)):
+            for j in range(x.shape[2]):
+                y[i, c, j] = (x[i, c, j] - mean) * scale
+
+
+@njit(cache=True, fastmath=SUMS)
+def _backward_channels(g, y, x, eps, gx):
+    count = len(x) * x.shape[2]
+    for c in range(x.shape[1]):
+        mean, var = _channel_moments(x, c)
+        scale = float32(1) / math.sqrt(var + eps)
+        total, along_y = 0.0, 0.0
+        for i in range(len(x)):
+            part, part_y = float32(0), float32(0)
+            for j in range(x.shape[2]):
+                part += g[i, c, j]
+                part_y += g[i, c, j] * y[i, c, j]
+            total += part
+            along_y += part_y
+        m, m_y = float32(total / count), float32(along_y / count)
+        for i in range(len(x)):
+            for j in range(x.shape[2]):
+                gx[i, c, j] = (g[i, c, j] - m - y[i, c, j] * m_y) * scale
+
+
+def _view(x, axis):
+    """x as (rows, n) or (N, C, n), with the loops for that view; None for others."""
     axes = axis if isinstance(axis, tuple) else (axis,)
-    first = x.ndim - len(axes)
-    if sorted(a % x.ndim for a in axes) != list(range(first, x.ndim)):
-        return None
-    return x.reshape(-1, math.prod(x.shape[first:]))
+    axes, first = sorted(a % x.ndim for a in axes), x.ndim - len(axes)
+    if axes == list(range(first, x.ndim)):
+        return (-1, math.prod(x.shape[first:])), _forward, _backward
+    if x.ndim > 2 and axes == [0, *range(2, x.ndim)]:
+        shape = (*x.shape[:2], math.prod(x.shape[2:]))
+        return shape, _forward_channels, _backward_channels
+    return None
 
 
 def forward(x, axis, eps):
-    """(x - mean) / sqrt(var + eps) over the last axes."""
-    rows = _rows(x, axis)
-    if rows is None:
+    """(x - mean) / sqrt(var + eps) over the axes."""
+    view = _view(x, axis)
+    if view is None:
         return NotImplemented
-    y = np.empty_like(rows)
-    _forward(rows, np.float32(eps), y)
-    return y.reshape(x.shape)
+    shape, loop, _ = view
+    y = np.empty_like(x)
+    loop(x.reshape(shape), np.float32(eps), y.reshape(shape))
+    return y
 
 
 def rule(g, y, need, x, axis, eps):
     """(g - mean(g) - y mean(g y)) / std, with mean and std taken from x again."""
-    rows = _rows(x, axis)
-    if rows is None:
+    view = _view(x, axis)
+    if view is None:
         return NotImplemented
-    g = np.ascontiguousarray(g, dtype=np.float32).reshape(rows.shape)
-    gx = np.empty_like(rows)
-    _backward(g, y.reshape(rows.shape), rows, np.float32(eps), gx)
-    return (gx.reshape(x.shape),)
+    shape, _, loop = view
+    g = np.ascontiguousarray(g, dtype=np.float32).reshape(shape)
+    gx = np.empty_like(x)
+    y = np.ascontiguousarray(y).reshape(shape)
+    loop(g, y, x.reshape(shape), np.float32(eps), gx.reshape(shape))
+    return (gx,)
 
 
 def warmup():
-    """Compile both kernels."""
-    x = np.ones((1, 2), np.float32)
-    forward(x, -1, 1e-5)
-    rule(x, x, (True,), x, -1, 1e-5)
+    """Compile all kernels of this file."""
+    x = np.ones((1, 1, 2), np.float32)
+    for axis in (-1, (0, 2)):
+        forward(x, axis, 1e-5)
+        rule(x, x, (True,), x, axis, 1e-5)

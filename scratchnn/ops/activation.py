@@ -91,7 +91,7 @@ def gelu(x, approximate="none"):
     if approximate == "none":
         return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
     if approximate == "tanh":
-        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        return _gelu_tanh(x)
     raise ValueError(
         f"gelu: approximate is {approximate!r}, expected 'none' or 'tanh'"
         + nearest(str(approximate), ("none", "tanh"))
@@ -102,12 +102,40 @@ gelu.example(normal(3, 5))
 gelu.example(normal(3, 5), approximate="tanh")
 
 
-@composite
+@op
+def _gelu_tanh(x):
+    """x (1 + tanh u) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)."""
+    return 0.5 * x * (1 + np.tanh(_cubic(x)))
+
+
+def _cubic(x):
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+
+
+def _gelu_tanh_rule(g, _y, x):
+    """g (1 + t + x (1 - t^2) u') / 2, t = tanh u."""
+    t = tanh(_cubic(x))
+    slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
+    return g * 0.5 * (1 + t + x * (1 - t * t) * slope)
+
+
+_gelu_tanh.rules(x=_gelu_tanh_rule)
+_gelu_tanh.example(normal(3, 5))
+
+
+@op
 def silu(x):
     """x sigmoid(x), also called swish."""
     return x * sigmoid(x)
 
 
+def _silu_rule(g, _y, x):
+    """g s (1 + x (1 - s)), s = sigmoid(x)."""
+    s = sigmoid(x)
+    return g * s * (1 + x * (1 - s))
+
+
+silu.rules(x=_silu_rule)
 silu.example(normal(3, 5))
 
 

@@ -11,9 +11,9 @@ from ..errors import ShapeError, nearest
 from ..tensor import composite, op
 from .elementwise import abs, exp, sigmoid, softplus, square, where
 from .examples import away, normal, positive, probabilities
-from .index import take_along_axis
-from .reduce import log_softmax, mean, sum
-from .shape import reshape, squeeze
+from .index import one_hot, take_along_axis
+from .reduce import log_softmax, mean, softmax, sum
+from .shape import expand_dims, reshape, squeeze
 
 
 # ---- regression -----------------------------------------------------------------
@@ -90,6 +90,25 @@ bce_with_logits.example(
 )
 
 
+@op
+def _surprisal(x, target, axis=-1):
+    """-log softmax(x)_t: x (N, C), integers t (N) -> (N) for the axis of C."""
+    log_p = log_softmax(x, axis=axis)
+    at = np.expand_dims(target, axis)
+    return -np.squeeze(take_along_axis(log_p, at, axis), axis)
+
+
+def _surprisal_rule(g, _y, x, target, axis):
+    """g (softmax(x) - one_hot(t))"""
+    hot = np.moveaxis(one_hot(target, x.shape[axis]), -1, axis)
+    return expand_dims(g, axis) * (softmax(x, axis=axis) - hot.astype(x.dtype))
+
+
+_surprisal.rules(x=_surprisal_rule)
+_surprisal.example(normal(3, 5), np.array([4, 0, 2]))
+_surprisal.example(normal(2, 5, 3), np.array([[4, 0, 2], [1, 1, 3]]), axis=1)
+
+
 @composite
 def cross_entropy(
     x,
@@ -117,9 +136,10 @@ def cross_entropy(
     target = getattr(target, "_data", target)
     _check_classes("cross_entropy", x, target, ignore_index)
     axis = _class_axis(x)
-    log_p = log_softmax(x, axis=axis)
-    losses, w = _picked("cross_entropy", log_p, target, weight, ignore_index)
+    losses = _surprisal(x, np.where(target == ignore_index, 0, target), axis)
+    losses, w = _weighted("cross_entropy", losses, x, target, weight, ignore_index)
     if label_smoothing:
+        log_p = log_softmax(x, axis=axis)
         even = log_p if weight is None else log_p * _by_class(weight, x)
         even = where(target == ignore_index, 0, -mean(even, axis=axis))
         losses = (1 - label_smoothing) * losses + label_smoothing * even
@@ -164,7 +184,10 @@ def nll_loss(log_probs, target, weight=None, ignore_index=-100, reduction="mean"
     """
     target = getattr(target, "_data", target)
     _check_classes("nll_loss", log_probs, target, ignore_index)
-    losses, w = _picked("nll_loss", log_probs, target, weight, ignore_index)
+    axis = _class_axis(log_probs)
+    t = np.expand_dims(np.where(target == ignore_index, 0, target), axis)
+    losses = -squeeze(take_along_axis(log_probs, t, axis), axis)
+    losses, w = _weighted("nll_loss", losses, log_probs, target, weight, ignore_index)
     return _reduce(losses, reduction, w)
 
 
@@ -211,18 +234,16 @@ def _by_class(weight, x):
     return reshape(weight, (-1,) + (1,) * (x.ndim - _class_axis(x) - 1))
 
 
-def _picked(name, log_p, target, weight, ignore_index):
-    """-w_t log_p_t for each sample, and the w_t (None: all 1); 0 where ignored."""
-    axis = _class_axis(log_p)
+def _weighted(name, losses, x, target, weight, ignore_index):
+    """The losses times w_t, and the w_t (None: all 1); 0 where ignored."""
     counts = target != ignore_index
-    t = np.where(counts, target, 0)
-    losses = -squeeze(take_along_axis(log_p, np.expand_dims(t, axis), axis), axis)
     if weight is not None:
-        _check_weight(name, log_p, weight)
-        return where(counts, losses * weight[t], 0), weight[t] * counts
+        _check_weight(name, x, weight)
+        w = weight[np.where(counts, target, 0)]
+        return where(counts, losses * w, 0), w * counts
     if counts.all():
         return losses, None
-    return where(counts, losses, 0), counts.astype(log_p.dtype)
+    return where(counts, losses, 0), counts.astype(x.dtype)
 
 
 def _check_same_shape(name, x, target):

@@ -246,20 +246,25 @@ class Adam(Optimizer):
     def update(self, p, g, s, lr, betas, eps, weight_decay):
         if not s:
             s.update(m=np.zeros_like(p.data), v=np.zeros_like(p.data), t=0)
-        (beta1, beta2), m, v = betas, s["m"], s["v"]
-        s["t"] = t = s["t"] + 1
+        s["t"] += 1
         if weight_decay:
             g = g + weight_decay * p.data
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * g * g
-        root = np.sqrt(v)
-        root *= 1 / math.sqrt(1 - beta2**t)  # sqrt(v_hat)
-        root += eps
-        change = m / root
-        change *= lr / (1 - beta1**t)
-        p.data -= change
+        p.data = adam_step(p.data, g, s["m"], s["v"], lr, *betas, eps, s["t"])
+
+
+def adam_step(p, g, m, v, lr, beta1, beta2, eps, t):
+    """Step t of Adam's algorithm on arrays, in place; returns p."""
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * g * g
+    root = np.sqrt(v)
+    root *= 1 / math.sqrt(1 - beta2**t)  # sqrt(v_hat)
+    root += eps
+    change = m / root
+    change *= lr / (1 - beta1**t)
+    p -= change
+    return p
 
 
 class AdamW(Adam):

@@ -1,0 +1,164 @@
+"""Elementwise kernels: one pass over memory, exp included.
+
+NumPy makes a pass and a temporary for each operation of a formula, and its log1p and
+tanh are slow where they are not SIMD. A rule's kernel computes the slope from x (or
+y) again: cheaper than keeping it.
+"""
+
+import numpy as np
+from numba import float32
+
+from . import exp as e
+from .exp import ONE, TWO, ZERO, scalar
+
+C1 = float32(0.7978845608028654)  # sqrt(2 / pi)
+C3 = float32(0.044715)
+
+
+@scalar
+def _relu(x, y):
+    for i in range(x.size):
+        y[i] = e.positive(x[i])
+
+
+@scalar
+def _relu_rule(g, y, gx):
+    for i in range(g.size):
+        gx[i] = g[i] * (ONE if y[i] > ZERO else ZERO)
+
+
+@scalar
+def _leaky_relu(x, y, slope):
+    for i in range(x.size):
+        y[i] = x[i] * (ONE if x[i] > ZERO else slope)
+
+
+@scalar
+def _leaky_relu_rule(g, x, gx, slope):
+    for i in range(g.size):
+        up = ONE if x[i] > ZERO else ZERO
+        down = ONE if x[i] <= ZERO else ZERO
+        gx[i] = g[i] * up + slope * (g[i] * down)
+
+
+@scalar
+def _exp(x, y):
+    for i in range(x.size):
+        y[i] = e.exp(x[i])
+
+
+@scalar
+def _tanh(x, y):
+    for i in range(x.size):
+        y[i] = e.tanh(x[i])
+
+
+@scalar
+def _sigmoid(x, y):
+    for i in range(x.size):
+        y[i] = e.sigmoid(x[i])
+
+
+@scalar
+def _sigmoid_rule(g, y, gx):
+    for i in range(g.size):
+        gx[i] = g[i] * y[i] * (ONE - y[i])
+
+
+@scalar
+def _softplus(x, y):
+    for i in range(x.size):
+        y[i] = e.softplus(x[i])
+
+
+@scalar
+def _softplus_rule(g, x, gx):
+    for i in range(g.size):
+        gx[i] = g[i] * e.sigmoid(x[i])
+
+
+@scalar
+def _silu(x, y):
+    for i in range(x.size):
+        y[i] = x[i] * e.sigmoid(x[i])
+
+
+@scalar
+def _silu_rule(g, x, gx):
+    for i in range(g.size):
+        s = e.sigmoid(x[i])
+        gx[i] = g[i] * (s + x[i] * s * (ONE - s))
+
+
+# (1 + tanh u) / 2 = sigmoid(2 u): the tanh form of gelu needs only exp.
+@scalar
+def _gelu(x, y):
+    for i in range(x.size):
+        u = C1 * (x[i] + C3 * x[i] * x[i] * x[i])
+        y[i] = x[i] * e.sigmoid(TWO * u)
+
+
+@scalar
+def _gelu_rule(g, x, gx):
+    for i in range(g.size):
+        v = x[i]
+        s = e.sigmoid(TWO * C1 * (v + C3 * v * v * v))
+        slope = TWO * C1 * (ONE + float32(3) * C3 * v * v)  # of 2 u
+        gx[i] = g[i] * (s + v * s * (ONE - s) * slope)
+
+
+def _forward(loop):
+    """The kernel that runs a loop over the entries of x and y, given in one row."""
+
+    def forward(x, **params):
+        if not all(map(np.isscalar, params.values())):
+            return NotImplemented
+        y = np.empty_like(x)
+        loop(x.reshape(-1), y.reshape(-1), *map(np.float32, params.values()))
+        return y
+
+    return forward
+
+
+def _rule(loop, reads):
+    """Likewise for a rule, whose slope is computed from x or from y."""
+
+    def rule(g, y, need, x, **params):
+        if not all(map(np.isscalar, params.values())):
+            return NotImplemented
+        source = x if reads == "x" else y
+        gx = np.empty_like(source)
+        loop(row(g), row(source), gx.reshape(-1), *map(np.float32, params.values()))
+        return (gx,)
+
+    return rule
+
+
+def row(x):
+    """x as a one-dimensional contiguous float32 array, copied only if it isn't one."""
+    return np.ascontiguousarray(x, dtype=np.float32).reshape(-1)
+
+
+relu_forward, relu_rule = _forward(_relu), _rule(_relu_rule, "y")
+leaky_relu_forward = _forward(_leaky_relu)
+leaky_relu_rule = _rule(_leaky_relu_rule, "x")
+exp_forward = _forward(_exp)
+tanh_forward = _forward(_tanh)
+sigmoid_forward, sigmoid_rule = _forward(_sigmoid), _rule(_sigmoid_rule, "y")
+softplus_forward, softplus_rule = _forward(_softplus), _rule(_softplus_rule, "x")
+silu_forward, silu_rule = _forward(_silu), _rule(_silu_rule, "x")
+gelu_tanh_forward, gelu_tanh_rule = _forward(_gelu), _rule(_gelu_rule, "x")
+
+
+def warmup():
+    """Compile all kernels of this file."""
+    x = np.ones(1, np.float32)
+    for f in (exp_forward, tanh_forward, sigmoid_forward, softplus_forward):
+        f(x)
+    for f in (relu_forward, silu_forward, gelu_tanh_forward):
+        f(x)
+    for f in (relu_rule, sigmoid_rule, softplus_rule, silu_rule):
+        f(x, x, (True,), x)
+    gelu_tanh_rule(x, x, (True,), x)
+    leaky_relu_forward(x, negative_slope=0.1)
+    leaky_relu_rule(x, x, (True,), x, negative_slope=0.1)
