@@ -22,6 +22,7 @@ import os
 import platform
 import signal
 import time
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,10 +33,12 @@ from .anomaly import detect_anomaly
 from .data import DataLoader
 from .device import to_device
 from .errors import AnomalyError
-from .tensor import no_grad
+from .recording import no_grad
 
 SAVE_EVERY = 10.0  # seconds between checkpoints: what a power cut can cost
-FILES = ("log.csv", "checkpoint.safetensors", "model.safetensors", "loss.png")
+FILES = (
+    "log.csv", "checkpoint.safetensors", "model.safetensors", "loss.png", "sample.png",
+)  # fmt: skip
 _INIT, _NOISE, _SHUFFLE, _TEST, _FIGURES = range(5)  # what random numbers are for
 
 
@@ -67,7 +70,7 @@ class Run:
         self.recipe = recipes.get(config["model"])
         self.train_set, self.test_set = _load_data(self.recipe, config["data"])
         self.per_epoch = -(-_length(self.train_set) // config["batch"])
-        self.total = config["steps"] or config["epochs"] * self.per_epoch
+        self.total = config.get("steps") or config["epochs"] * self.per_epoch
         self.model, self.optimizer = self.recipe.build(config, self._rng(_INIT))
         self.model.to(config["device"])
         self.noise = self._rng(_NOISE)
@@ -328,7 +331,8 @@ def _explain(run, error):
     _write_config(run)
     return (
         f"stopped at step {run.step}: {error}{cause}. {run.folder} keeps step {good}; "
-        f"train again with an --lr below {run.config['lr']:g}"
+        f"train again with an --lr below {run.config['lr']:g}, or with other options "
+        "nearer to their defaults"
     )
 
 
@@ -393,11 +397,39 @@ def read_config(folder):
     path = Path(folder) / "config.json"
     try:
         config = json.loads(path.read_text())
-        if {"model", "data", "total"} <= config.keys():
-            return config
-    except (OSError, ValueError, AttributeError):
-        pass
-    raise RunError(f"{path} is damaged; delete {folder}, or name another --out")
+        fault = _fault(config)
+    except ValueError:
+        fault = "it is no JSON"
+    if fault:
+        fix = f"delete {folder}, or name another --out"
+        raise RunError(f"{path} is damaged: {fault}; {fix}")
+    return config
+
+
+def _fault(config):
+    """What no command line could have put into a config, in words; "" if nothing."""
+    if not isinstance(config, dict):
+        return "it holds no options"
+    model, data = config.get("model"), config.get("data")
+    if model not in list(recipes.RECIPES):
+        return f"model is {model!r}"
+    recipe = recipes.get(model)
+    if data not in list(recipe.DATA):
+        return f"data is {data!r}"
+    if config.get("shape") != recipe.DATA[data]["shape"]:
+        return f"shape is {config.get('shape')!r}"
+    length = "epochs" if config.get("steps") is None else "steps"
+    options = {length: recipes.whole, "total": recipes.positive}
+    options |= {k: read for k, (read, _) in (recipes.OPTIONS | recipe.OPTIONS).items()}
+    for name, read in options.items():
+        value = config.get(name)
+        try:
+            right = read(str(_typed(value))) == value
+        except ArgumentTypeError:
+            right = False
+        if not right:
+            return f"{name} is {value!r}"
+    return ""
 
 
 def reached(folder):

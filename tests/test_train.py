@@ -184,8 +184,41 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path, damage):
 
 def test_a_damaged_config_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model": "vae"')
-    with pytest.raises(train.RunError, match="config.json is damaged"):
+    with pytest.raises(train.RunError, match="config.json is damaged: it is no JSON"):
         train.resumed(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "gan"}, {"model": []}, {"data": "moons"}, {"batch": 0}, {"lr": "1"},
+        {"hidden": [16, -1]}, {"hidden": 16.5}, {"beta": float("nan")}, {"seed": None},
+        {"device": "tpu"}, {"shape": [9, 9]}, {"steps": None}, {"likelihood": "x"},
+    ],
+)  # fmt: skip
+def test_a_config_that_no_command_line_gives_is_refused(tmp_path, change):
+    (name, value), = change.items()
+    text = json.dumps(config(total=STEPS) | change)
+    (tmp_path / "config.json").write_text(text)
+    fault = f"{name} is {value!r}" if name != "steps" else "epochs is None"
+    with pytest.raises(train.RunError, match="config.json is damaged: ") as caught:
+        train.read_config(tmp_path)
+    assert f": {fault}; delete" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["hidden", "seed", "batch", "total", "shape", "model"])
+def test_a_config_that_lacks_an_option_is_refused(tmp_path, name):
+    found = config(total=STEPS)
+    del found[name]
+    (tmp_path / "config.json").write_text(json.dumps(found))
+    with pytest.raises(train.RunError, match=f"damaged: {name} is None; delete"):
+        train.resumed(tmp_path, {})
+
+
+def test_a_diverged_run_is_not_blamed_on_the_learning_rate_alone(tmp_path):
+    run = train.new(config(beta=1e300), tmp_path)
+    with pytest.raises(train.Diverged, match="--lr below 0.002, or with other options"):
+        train.train(run)
 
 
 def start(folder, *options):

@@ -34,11 +34,20 @@ def get(name):
 
 
 # ---- how to read an option -------------------------------------------------------
-def whole(text):
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
+def whole(text, least=1, most=10**8):
+    """A whole number from `least` to `most`."""
+    if not (text.isascii() and text.isdecimal()) or float(text) < least:
+        limit = f"at least {least}"
+    elif float(text) > most:
+        limit = f"at most {most:,}"
+    else:
+        return int(text)
+    raise ArgumentTypeError(f"expected a whole number of {limit}, got {text!r}")
+
+
+def seed(text):
+    """A whole number from 0."""
+    return whole(text, least=0, most=10**18)
 
 
 def positive(text):
@@ -66,3 +75,12 @@ def choice(*names):
         return text
 
     return read
+
+
+# What every model takes: {option: (how to read it, what --help says)}
+OPTIONS = {
+    "batch": (whole, "samples in a step"),
+    "lr": (positive, "learning rate"),
+    "seed": (seed, "of all randomness; 0"),
+    "device": (choice("cpu", "gpu"), "cpu or gpu"),
+}
