@@ -83,9 +83,18 @@ def _download(file, target):
             tried.append(f"\n  {url}: {error}")
     raise OSError(
         f"could not download {file.name}. Tried:{''.join(tried)}\n"
-        f"Check the network, or put the file at {target} by hand, or set "
-        f"SCRATCHNN_DATA to a folder that holds {file.name}"
+        f"Check the network, or put the file at {target} by hand, or {_own_fix(file)}"
     )
+
+
+def _own_fix(file):
+    """What to do about SCRATCHNN_DATA, which has no such file."""
+    folder = os.environ.get("SCRATCHNN_DATA")
+    if not folder:
+        return f"set SCRATCHNN_DATA to a folder that holds {file.name}"
+    if not Path(folder).is_dir():
+        return f"correct SCRATCHNN_DATA: the folder {folder} does not exist"
+    return f"in SCRATCHNN_DATA: {folder} does not hold {file.name}"
 
 
 def _download_from(url, file, target):
