@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from .checkpoint import CheckpointError
 from .errors import nearest
 
 HELP = """\
@@ -25,6 +26,10 @@ commands:
 {commands}
 
 `scratchnn COMMAND --help` says more. Pictures and weights go to runs/."""
+
+
+# What other libraries call an option of ours.
+ALIASES = {"learning-rate": "--lr", "batch-size": "--batch", "output": "--out"}
 
 
 class UsageError(Exception):
@@ -42,22 +47,36 @@ class Parser(argparse.ArgumentParser):
         required = "the following arguments are required: "
         if message.startswith(required):
             message = f"{message.removeprefix(required)} is missing; see --help"
-        if message.startswith("unrecognized arguments: "):
-            given = message.split()[2].partition("=")[0]
-            known = [o.lstrip("-") for o in self._option_string_actions]
-            hint = nearest(given.lstrip("-"), known) if given[0] == "-" else ""
-            hint = hint.replace("mean '", "mean '--")
-            message = f"unknown option {given}{hint}" if hint or given[0] == "-" else (
-                f"unexpected argument {given!r}"
-            )
+        unknown = "unrecognized arguments: "
+        if message.startswith(unknown):
+            message = self._unknown(message.removeprefix(unknown).split(" ")[0])
         raise UsageError(f"{self.prog}: {message}")
+
+    def _unknown(self, given):
+        from .recipes import widths
+
+        if given[:1] != "-":
+            list_taken = any(action.type is widths for action in self._actions)
+            hint = list_taken and given.isdecimal()
+            hint = "; write a list with commas, as 128,64" if hint else ""
+            return f"unexpected argument {given!r}{hint}"
+        given = given.partition("=")[0]
+        known = self._option_string_actions
+        options = {name: o for name, o in ALIASES.items() if o in known}
+        options |= {o.lstrip("-"): o for o in known}
+        hint = nearest(given.lstrip("-").replace("_", "-"), options)
+        for name, option in options.items():
+            hint = hint.replace(repr(name), repr(option))
+        return f"unknown option {given}{hint}"
 
 
 def main(argv=None):
     """Run one command; the exit code. `argv` is sys.argv without the program."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,8 +84,30 @@ def main(argv=None):
         print("\nstopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
+    except (OSError, MemoryError, CheckpointError) as error:
+        command = " ".join(["scratchnn", *argv[:1]])
+        print(f"{command}: {_what_failed(error)}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:  # it was the output that could not be written
+            _drop_output()
+        return 2
+
+
+def _drop_output():
+    """Send what is left to print nowhere, so that Python's exit doesn't complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _what_failed(error):
+    if isinstance(error, MemoryError):
+        return f"not enough memory; use smaller numbers. {error}".strip()
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror}"
+    return str(error)
 
 
 def _dispatch(argv):
@@ -81,9 +122,7 @@ def _dispatch(argv):
     if command is None:
         hint = nearest(argv[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}"
         raise UsageError(f"scratchnn: no command {argv[0]!r}{hint}")
-    code = command(argv[1:]) or 0
-    sys.stdout.flush()
-    return code
+    return command(argv[1:]) or 0
 
 
 # ---- train and sample -----------------------------------------------------------
@@ -93,19 +132,21 @@ def train(argv):
 
     name = next((a for a in argv if a in recipes.RECIPES), None)
     recipe = recipes.get(name) if name else None
-    asked = vars(_train_parser(name, recipe).parse_args(argv))
-    asked = {k: v for k, v in asked.items() if v is not None}
-    name = asked.pop("model")
-    if recipe is None:
+    parser = _train_parser(name, recipe)
+    if recipe is None:  # which options there are depends on the model
+        name = parser.parse_known_args(argv)[0].model
         hint = nearest(name, recipes.RECIPES)
         hint = hint or f"; there are {', '.join(recipes.RECIPES)}"
         raise UsageError(f"scratchnn train: no model {name!r}{hint}")
-    folder = Path(asked.pop("out", Path("runs") / name))
+    asked = vars(parser.parse_args(argv))
+    asked = {k: v for k, v in asked.items() if v is not None}
+    name = asked.pop("model")
+    folder = asked.pop("out", Path("runs") / name)
     return _train(name, recipe, folder, asked.pop("resume"), asked)
 
 
 def _train_parser(name, recipe):
-    from .recipes import choice, positive, whole
+    from .recipes import OPTIONS, whole
 
     parser = Parser("train", description="Train a model on a data set.")
     parser.add_argument("model", metavar="MODEL", help="see `scratchnn models`")
@@ -116,11 +157,10 @@ def _train_parser(name, recipe):
     length.add_argument(
         "--epochs", metavar="N", type=whole, help="how often through the data"
     )
-    parser.add_argument("--batch", metavar="N", type=whole, help="samples in a step")
-    parser.add_argument("--lr", metavar="X", type=positive, help="learning rate")
-    parser.add_argument("--seed", metavar="N", type=_seed, help="of all randomness; 0")
-    parser.add_argument("--device", type=choice("cpu", "gpu"), help="cpu or gpu")
-    parser.add_argument("--out", metavar="DIR", help="folder of the run; runs/MODEL")
+    for option, (read, text) in OPTIONS.items():
+        parser.add_argument(f"--{option}", metavar="X", type=read, help=text)
+    text = "folder of the run; runs/MODEL"
+    parser.add_argument("--out", metavar="DIR", type=_path, help=text)
     parser.add_argument("--resume", action="store_true", help="go on where it stopped")
     if recipe:
         own = parser.add_argument_group(f"options of {name}")
@@ -129,17 +169,16 @@ def _train_parser(name, recipe):
     return parser
 
 
-def _seed(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(
-            f"expected a whole number of at least 0, got {text!r}"
-        )
-    return int(text)
+def _path(text):
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got ''")
+    return Path(text)
 
 
 def _train(name, recipe, folder, resume, asked):
     from . import train as runs
 
+    outcome = None
     try:
         _check_device(asked.get("device"))
         again = (folder / "config.json").exists() and not resume
@@ -155,6 +194,8 @@ def _train(name, recipe, folder, resume, asked):
             f"from, {len(run.test_set[0]):,} held out to test on"
         )
         start = f", from step {run.step:,}" if run.step else ""
+        if run.step == run.total:
+            start = ": finished already, its pictures are only drawn again"
         print(
             f"{run.model.num_parameters():,} parameters, {run.total:,} steps of "
             f"{config['batch']} samples{start}"
@@ -171,6 +212,14 @@ def _train(name, recipe, folder, resume, asked):
             print(f"untrained: {recipe.words(outcome.before, config)}")
         print(f"test:      {recipe.words(outcome.after, config)}")
         pictures = run.draw()
+    except KeyboardInterrupt:
+        if outcome is None:
+            raise
+        print(
+            "\nstopped while drawing; training is done and saved. To draw: "
+            f"{_resume_command(name, folder)}"
+        )
+        return 128 + signal.SIGINT
     except runs.Diverged as error:
         print(f"scratchnn train: {error}", file=sys.stderr)
         return 1
@@ -211,13 +260,19 @@ def _resume_command(name, folder):
 
 def sample(argv):
     """Draw new samples with a trained model: scratchnn sample runs/vae."""
-    from .recipes import whole
+    from . import recipes
+
+    def sheet(text):  # what fits on one
+        return recipes.whole(text, most=1000)
 
     parser = Parser("sample", description="Draw new samples with a trained model.")
-    parser.add_argument("run", metavar="RUN", help="folder of a run, as runs/vae")
-    parser.add_argument("-n", metavar="N", type=whole, default=100, help="number; 100")
-    parser.add_argument("--seed", metavar="N", type=_seed, help="a new one every time")
-    parser.add_argument("--out", metavar="FILE", help="the picture; RUN/sample.png")
+    text = "folder of a run, as runs/vae"
+    parser.add_argument("run", metavar="RUN", type=_path, help=text)
+    parser.add_argument("-n", metavar="N", type=sheet, default=100, help="number; 100")
+    text = "a new one every time"
+    parser.add_argument("--seed", metavar="N", type=recipes.seed, help=text)
+    text = "the picture; RUN/sample.png"
+    parser.add_argument("--out", metavar="FILE", type=_path, help=text)
     asked = parser.parse_args(argv)
 
     import numpy as np
@@ -228,13 +283,14 @@ def sample(argv):
     seed = asked.seed
     if seed is None:
         seed = int(np.random.default_rng().integers(10_000))
-    out = Path(asked.out or Path(asked.run) / "sample.png")
+    out = asked.out or asked.run / "sample.png"
     try:
         recipe, model, config = runs.trained(asked.run)
-        figure = recipe.sample(model, config, asked.n, np.random.default_rng(seed))
-        plot.save(figure, out)
     except runs.RunError as error:
         raise UsageError(f"scratchnn sample: {error}") from None
+    figure = recipe.sample(model, config, asked.n, np.random.default_rng(seed))
+    try:
+        plot.save(figure, out)
     except OSError as error:
         raise UsageError(f"scratchnn sample: --out {out}: {error.strerror}") from None
     print(f"{out}: {asked.n} samples, seed {seed}")
@@ -342,6 +398,9 @@ def _version(package):
 def warmup(argv):
     """Compile all kernels now, so that no training has to wait for them."""
     Parser("warmup", description=warmup.__doc__).parse_args(argv)
+    if os.environ.get("SCRATCHNN_JIT") == "0":
+        print(f"kernels are {_kernels()}. Nothing to compile")
+        return
     from . import kernels
 
     total = 0.0

@@ -55,6 +55,26 @@ BAD = {
     "digits, mnist, fashion_mnist",
     "train vae --device tpu": "scratchnn train: --device: expected cpu or gpu, got "
     "'tpu'",
+    "train VAE --hidden 3": "scratchnn train: no model 'VAE'; did you mean 'vae'?",
+    "train vae --lerning-rate 1": "scratchnn train: unknown option --lerning-rate; did "
+    "you mean '--lr'?",
+    "train vae --learning_rate=1": "scratchnn train: unknown option --learning_rate; "
+    "did you mean '--lr'?",
+    "train vae --batch-size 3": "scratchnn train: unknown option --batch-size; did you "
+    "mean '--batch'?",
+    "train vae --hidden 128 64": "scratchnn train: unexpected argument '64'; write a "
+    "list with commas, as 128,64",
+    "train vae --steps 99999999999999999999": "scratchnn train: --steps: expected a "
+    "whole number of at most 100,000,000, got '99999999999999999999'",
+    "train vae --steps \u0663": "scratchnn train: --steps: expected a whole number of "
+    "at least 1, got '\u0663'",
+    f"train vae --seed 1{'0' * 5000}": "scratchnn train: --seed: expected a whole "
+    f"number of at most 1,000,000,000,000,000,000, got '1{'0' * 5000}'",
+    "train vae --out=": "scratchnn train: --out: expected a name, got ''",
+    f"train vae --out {'x' * 300}": f"scratchnn train: {'x' * 300}/config.json: File "
+    "name too long",
+    "sample runs/vae -n 1000000": "scratchnn sample: -n: expected a whole number of at "
+    "most 1,000, got '1000000'",
     "train vae --resume": "scratchnn train: there is no run in runs/vae to resume; "
     "leave out --resume",
     "sample runs/nix": "scratchnn sample: there is no run in runs/nix; scratchnn train "
@@ -73,6 +93,51 @@ def test_a_folder_that_cannot_be_made_is_bad_input(scratchnn):
     code, _, err = scratchnn(f"{RUN} --out file/run")
     why = "can't write there (Not a directory)"
     assert (code, err) == (2, f"scratchnn train: --out file/run: {why}\n")
+
+
+def test_what_the_disk_refuses_is_said_in_one_line(scratchnn):
+    scratchnn(RUN)
+    Path("runs/vae/log.csv").unlink()
+    Path("runs/vae/log.csv").mkdir()
+    code, _, err = scratchnn("train vae --resume --steps 9")
+    assert (code, err) == (2, "scratchnn train: runs/vae/log.csv: Is a directory\n")
+
+
+def shell(line, folder):
+    """A line of bash, run in a folder, where `scratchnn` is this one."""
+    line = f'scratchnn() {{ "{sys.executable}" -m scratchnn "$@"; }}; {line}'
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "SCRATCHNN_PROGRESS": "0"},
+    )  # fmt: skip
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path):
+    done = shell("ulimit -f 100; scratchnn train vae --steps 3 --out full", tmp_path)
+    last = done.stderr.splitlines()[-1]  # matplotlib may complain before, of its cache
+    assert (done.returncode, last) == (
+        2,
+        "scratchnn train: cannot write full/model.safetensors: File too large. Choose "
+        "a folder that you may write to, with space left",
+    )
+
+
+@pytest.mark.parametrize("line", ["data", "train vae --steps 3"])
+def test_output_that_cannot_be_written_is_said_in_one_line(tmp_path, line):
+    done = shell(f"scratchnn {line} > /dev/full", tmp_path)
+    text = f"scratchnn {line.split()[0]}: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, text)
+
+
+def test_too_little_memory_is_said_in_one_line(scratchnn, monkeypatch):
+    from scratchnn.recipes import vae
+
+    def build(config, rng):
+        raise MemoryError("Unable to allocate 23.8 GiB")
+
+    monkeypatch.setattr(vae, "build", build)
+    text = "not enough memory; use smaller numbers. Unable to allocate 23.8 GiB"
+    assert scratchnn(RUN) == (2, "", f"scratchnn train: {text}\n")
 
 
 def test_no_gpu_is_said_before_anything_is_written(scratchnn, monkeypatch):
@@ -98,6 +163,11 @@ def test_data_that_cannot_be_had_is_said_in_one_line(scratchnn, monkeypatch, tmp
     assert err.startswith(
         "scratchnn train: --data mnist: could not download "
         "mnist/train-images-idx3-ubyte.gz. Check the network, or put the file at "
+    )
+    monkeypatch.setenv("SCRATCHNN_DATA", "/nonexist")
+    _, _, err = scratchnn("train vae --data mnist")
+    assert err.endswith(
+        "or correct SCRATCHNN_DATA: the folder /nonexist does not exist\n"
     )
 
 
@@ -125,6 +195,56 @@ def test_training_again_replaces_and_says_so(scratchnn):
     code, out, err = scratchnn(f"{RUN} --z 3")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "replacing the run that was in runs/vae"
+
+
+def test_training_again_removes_the_samples_of_the_run_before(scratchnn):
+    scratchnn(RUN)
+    scratchnn("sample runs/vae")
+    scratchnn(RUN)
+    assert not Path("runs/vae/sample.png").exists()
+
+
+def test_resuming_a_finished_run_says_that_it_only_draws(scratchnn):
+    scratchnn(RUN)
+    Path("runs/vae/loss.png").unlink()
+    before = Path("runs/vae/log.csv").read_text()
+    code, out, err = scratchnn("train vae --resume")
+    assert (code, err) == (0, "") and "4 steps of 32 samples: finished already" in out
+    assert Path("runs/vae/loss.png").exists()
+    assert Path("runs/vae/log.csv").read_text() == before
+
+
+def test_ctrl_c_while_drawing_says_that_training_is_saved(scratchnn, monkeypatch):
+    from scratchnn import plot
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plot, "save", interrupted)
+        code, out, err = scratchnn(RUN)
+    assert (code, err) == (130, "")
+    assert out.splitlines()[-1] == (
+        "stopped while drawing; training is done and saved. To draw: "
+        "scratchnn train vae --resume"
+    )
+    assert scratchnn("train vae --resume")[0] == 0
+
+
+def test_ctrl_c_at_the_start_gives_no_traceback(scratchnn, monkeypatch):
+    from scratchnn import recipes
+
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes, "get", interrupted)
+    assert scratchnn(RUN) == (130, "", "\nstopped\n")
+
+
+def test_warmup_compiles_nothing_if_kernels_are_off(scratchnn, monkeypatch):
+    monkeypatch.setenv("SCRATCHNN_JIT", "0")
+    text = "kernels are off by SCRATCHNN_JIT=0; NumPy does everything. Nothing to"
+    assert scratchnn("warmup") == (0, f"{text} compile\n", "")
 
 
 def test_resume_may_lengthen_a_run_but_not_change_it(scratchnn):
