@@ -16,6 +16,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from .opgraph import OpGraph, graph_of
+
 INK, GREY, PALE = "#222222", "#777777", "#dddddd"
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = (
@@ -183,11 +185,13 @@ _FILL = {"op": "#ffffff", "leaf": "#fbe3c8", "constant": "#e8e8e8"}
 
 @_styled
 def graph(g):
-    """A computation graph, inputs above, result below: `plot.graph(graph_of(loss))`.
+    """A computation graph, inputs above, result below: `plot.graph(loss)`.
 
-    White: an op and the shape of its output. Orange: a trainable leaf. Grey: a
-    constant.
+    g: a Tensor, or what `graph_of` returned. White: an op and the shape of its output.
+    Orange: a trainable leaf. Grey: a constant. Raises GraphError if nothing was
+    recorded behind the Tensor.
     """
+    g = g if isinstance(g, OpGraph) else graph_of(g)
     place, paths = _layout(len(g.nodes), g.edges)
     xs, ys = place[:, 0], place[:, 1]
     width, height = np.ptp(xs) + 1.2, ys.max() + 1.2
