@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from planted import ROWS, attention, attention_rule, sigmoid, softmax
+from planted import ROWS, sigmoid, softmax
+from planted_models import attention, attention_rule  # enters its rows, too
 
 import scratchnn as snn
 from scratchnn import plot
