@@ -305,13 +305,14 @@ _SIGNED = LinearSegmentedColormap.from_list(
 
 
 @_styled
-def gradcheck(report):
+def gradcheck(error):
     """The two sides of a failed gradient check, and their difference, as heat maps.
 
-    report: of a GradcheckError. Each input whose gradient is wrong has a row of three
-    maps with one scale; wrong entries are framed in the last. Arrays of more than two
-    axes are drawn as (all but the last, last).
+    error: a GradcheckError, or its `.report`. Each input whose gradient is wrong has a
+    row of three maps with one scale; wrong entries are framed in the last. Arrays of
+    more than two axes are drawn as (all but the last, last).
     """
+    report = getattr(error, "report", error)
     if report.wrong is None or report.mode == "directional":
         raise ValueError(
             "this check failed before entries were compared; there is nothing to draw: "

@@ -70,6 +70,12 @@ def test_heat_maps_share_one_scale_and_name_the_diagnosis():
     assert frames == 7 * 7 - 7  # all entries but the diagonal
 
 
+def test_heat_maps_take_the_error_as_well():
+    with pytest.raises(GradcheckError) as e:
+        gradcheck(np.sin, normal(3, 2), backward=lambda g, x: g)
+    assert len(plot.gradcheck(e.value).axes) == len(plot.gradcheck(e.value.report).axes)
+
+
 def test_each_wrong_input_has_its_row_and_vectors_can_be_drawn():
     row = next(row for row in ROWS if row.id == "E18")
     figure = drawn(row)
@@ -109,13 +115,34 @@ def normal(*shape):
         (6 / 7, "(n-1)/n with n = 7"),
         (2, "2: the 2 of a square"),
         (-0.5, "-1/2: the 2 of a square"),
-        (0.6, "1 - p with p = 0.4"),
-        (1 / 0.8, "1/(1 - p) with p = 0.2"),
+        (7 / 5, "n/m with n = 7: axis 0 of x, and m = 5: axis 1 of x"),
+        (2 / 3, "2/3: an exponent or other number of f"),
+        (0.6, "1 - p, such as a dropout of p = 0.4"),
+        (1 / 0.9, "1/(1 - p), such as a dropout of p = 0.1"),
     ],
 )
 def test_constant_ratio_is_looked_up(factor, words):
     report = reading(np.sin, lambda g, x: factor * g * np.cos(x), normal(7, 5))
     assert report.letter == "R" and words in report.diagnosis
+
+
+def test_mean_over_another_axis_is_no_dropout():
+    k = np.array([0, 1, 3, 2, 0])
+
+    def loss(x, k):
+        return -np.log(softmax(x)[np.arange(5), k]).mean()
+
+    def backward(g, x, k):
+        return g * (softmax(x) - (k[:, None] == np.arange(4))) / 4
+
+    text = reading(loss, backward, normal(5, 4), k).diagnosis
+    assert "n = 5: axis 0 of x, and m = 4: axis 1 of x" in text
+    assert "dropout" not in text
+
+
+def test_size_as_small_as_an_exponent_gets_both_readings():
+    text = reading(lambda x: x**3, lambda g, x: g * x * x, normal(3, 5)).diagnosis
+    assert "1/n with n = 3" in text and "1/3: an exponent" in text
 
 
 def test_number_among_the_inputs_explains_a_ratio():
@@ -179,6 +206,32 @@ def test_region_by_a_boolean_input_is_named():
     assert "there the slope is 0, yours is not" in report.diagnosis
 
 
+def test_a_list_of_most_places_is_no_region():
+    x = normal(4, 5)
+    x[1, 2], x[3, 4] = 1e-4, -2e-4  # there tanh x = x nearly
+    report = reading(np.tanh, lambda g, x: g * (1 - x * x), x)
+    assert report.wrong.pop().sum() == 18
+    assert report.letter == "X" and "region" in report.diagnosis
+    report = reading(np.sin, lambda g, x: g * np.cos(x) * (1 + (x > -2)), normal(5))
+    assert "entry" not in report.diagnosis
+
+
+def test_agreement_at_one_point_is_an_accident():
+    x = np.array([0.5, 1.0, 2.0])
+    report = reading(lambda x: x**3, lambda g, x: 3 * g * x, x)
+    assert report.letter == "X" and "times 1/(x)" in report.diagnosis
+
+
+def test_one_entry_that_the_backward_reaches_is_no_accident():
+    report = reading(lambda x: x.max(), lambda g, x: g * np.ones(5), normal(5))
+    assert report.letter == "G" and "there the slope is 0" in report.diagnosis
+
+
+def test_nan_at_a_tie_is_named_first():
+    report = reading(lambda x: snn.std(x, axis=1), None, np.ones((3, 4)))
+    assert report.letter == "N" and "nan at every entry" in report.diagnosis
+
+
 def test_nan_is_placed():
     x = normal(7, 5)
     x[2, 3] = 0.0
@@ -223,6 +276,77 @@ def test_softmax_rule_that_ones_would_hide_is_caught_by_a_drawn_g():
 
     assert not wrong(np.ones((5, 3)), normal(5, 3)).any()
     assert reading(softmax, wrong, normal(5, 3)).letter == "I"
+
+
+def test_batch_norm_far_from_0_keeps_its_sum_rule():
+    """The columns of dx times x_hat sum to 0; times x, the mean of x drowns it."""
+
+    def norm(x):
+        return (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+
+    def variance_constant(g, x):
+        return (g - g.mean(0)) / np.sqrt(x.var(0) + 1e-5)
+
+    report = reading(norm, variance_constant, 2 * normal(7, 4) + 100)
+    assert report.letter == "I" and "times (x - its mean)" in report.diagnosis
+
+
+@pytest.mark.parametrize(
+    "f, slope",
+    [
+        (np.tanh, lambda x: 1 + np.tanh(x) ** 2),
+        (sigmoid, lambda x: sigmoid(x) * (1 + sigmoid(x))),
+        (lambda x: x**3, lambda x: 2 * x),
+    ],
+)
+def test_wrong_formula_of_a_slope_is_to_be_tested_at_one_number(f, slope):
+    report = reading(f, lambda g, x: g * slope(x), normal(5, 3))
+    assert report.letter == "X" and "factor of its own" in report.hint
+
+
+def test_wrong_formula_is_not_blamed_where_entries_mix():
+    report = reading(lambda x: x @ x, lambda g, x: g @ x.T, normal(3, 3))
+    assert report.letter == "X" and "factor of its own" not in report.hint
+
+
+def test_constant_in_the_rule_is_asked_for():
+    report = reading(np.sin, lambda g, x: g * np.cos(x) + 1e-5, normal(5, 3))
+    assert "something added that does not depend on g" in report.hint
+
+
+def test_rough_f_may_subtract_nearly_equal_numbers():
+    flat = lambda x: snn.std(x * 1e-6 + 1, axis=1)
+    report = reading(flat, None, 1e-4 * normal(5, 3))
+    assert report.letter == "W" and "subtracts nearly equal" in report.hint
+
+
+# ---- errors of a hand-written backward ------------------------------------------
+def missing(g, x, w):
+    g * w, g * x
+
+
+@pytest.mark.parametrize(
+    "backward, words",
+    [
+        (missing, "backward returned None"),
+        (lambda g, x, w: g * w, "returned 1 gradient, expected 2: by x and w"),
+        (lambda g, x, w: (g, g, g), "returned 3 gradients, expected 2: by x and w"),
+        (lambda g, x: (g, g), "TypeError: <lambda>() takes 2 positional arguments"),
+        (lambda g, x, w: {}["dx"], "KeyError: 'dx'"),
+        (lambda g, x, w: (g.by(x), g), "AttributeError: 'numpy.ndarray' object has"),
+        (lambda g, x, w: (g * y, g), "NameError: name 'y' is not"),  # noqa: F821
+    ],
+)
+def test_error_of_a_backward_is_named(backward, words):
+    report = reading(lambda x, w: x * w, backward, normal(5), normal(5))
+    assert report.letter == "H" and words in report.diagnosis
+    assert "called as backward(g, x, w)" in report.hint
+    assert ("is `return` missing?" in report.hint) is (backward is missing)
+
+
+def test_error_inside_f_stays_as_it_is():
+    with pytest.raises(NameError):
+        gradcheck(lambda x: x * unknown, normal(3))  # noqa: F821
 
 
 def test_second_order_mistake_says_so():

@@ -15,8 +15,8 @@ from .ratios import ratio, ratio_by_slice
 from .report import Finding
 
 READINGS = (
-    aliased,
     nan,
+    aliased,
     zero,
     ratio,
     ratio_by_slice,
@@ -39,12 +39,16 @@ def diagnose(r):
             found = reading(r, i)
             if found:
                 return _said_of(r, [i], found)
-    return Finding(
-        "X",
-        "not a factor, not a permutation, not a region",
+    hint = (
         "derive the rule once more for one output entry and one input entry; a term "
-        "may be missing, evaluated at the wrong place, or counted once too often",
+        "may be missing, evaluated at the wrong place, or counted once too often"
     )
+    if all(r.elementwise[i] and r.wrong[i].mean() > 0.5 for i in bad):
+        hint = (
+            "each entry is wrong by a factor of its own: is the formula of the slope "
+            "right? Test it at one number by hand"
+        )
+    return Finding("X", "not a factor, not a permutation, not a region", hint)
 
 
 def _said_of(r, which, finding):

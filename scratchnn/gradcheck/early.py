@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from .pair import Miscounted
 from .report import Finding
 
 
@@ -47,14 +48,21 @@ def forward_finding(pair, given, y):
 
 
 # ---- the backward ---------------------------------------------------------------
-def failed(error):
-    """The backward raised an error of shapes or places."""
-    return Finding(
-        "H",
-        f"the backward itself failed: {str(error).strip()}",
-        "write the shapes of g and of each input beside the line that fails; only one "
-        "order of factors and transposes fits",
-    )
+def failed(error, pair):
+    """The backward raised an error, or returned another number of gradients."""
+    text = f"the backward itself failed: {type(error).__name__}: {str(error).strip()}"
+    call = f"backward is called as backward({', '.join(['g', *pair.names])})"
+    if isinstance(error, Miscounted):
+        each = ", ".join(f"d{pair.names[k]}" for k in pair.wrt)
+        ask = "is `return` missing? " if "None" in str(error) else ""
+        return Finding("H", str(error), f"{ask}{call}; it ends: return {each}")
+    if isinstance(error, (ValueError, IndexError)):
+        hint = (
+            "write the shapes of g and of each input beside the line that fails; only "
+            "one order of factors and transposes fits"
+        )
+        return Finding("H", text, hint)
+    return Finding("H", text, f"{call}; the traceback above names the line that fails")
 
 
 def changed_finding(pair, given, g, before):
@@ -88,7 +96,8 @@ def repeat_finding(name, first, again, doubled):
         if _close(first, doubled):
             what, ask = "changes nothing in", "Is g used at all?"
         else:
-            what, ask = "does not double", "Is g squared, clipped or compared?"
+            what, ask = "does not double", "Is g squared, clipped or compared, "
+            ask += "or is something added that does not depend on g?"
         return Finding(
             "X",
             f"doubling g {what} the gradient by {name}",
@@ -167,7 +176,8 @@ def noisy(rough):
         "W",
         f"f is rough: its values scatter by {rough:.0e} of their size, where float64 "
         "would by 1e-16, and the differences move with the step h",
-        "f computes in float32 (or rounds) somewhere inside: check in float64",
+        "f computes in float32, rounds, or subtracts nearly equal numbers somewhere "
+        "inside: check in float64, at inputs of order 1",
     )
 
 

@@ -5,7 +5,12 @@ import inspect
 import numpy as np
 
 from ..backward import _history, grad
-from ..tensor import Tensor, no_grad
+from ..recording import no_grad
+from ..tensor import Tensor
+
+
+class Miscounted(ValueError):
+    """A hand-written backward returned None, or not one gradient for each input."""
 
 
 class Pair:
@@ -53,14 +58,16 @@ class Pair:
             return self._pull_recorded(xs, g)
         self.f(*self.arguments([x.copy() for x in xs]))  # a layer may cache
         grads = self.backward(g, *self.arguments(xs))
+        if grads is None:
+            raise Miscounted("backward returned None")
         grads = list(grads) if isinstance(grads, (tuple, list)) else [grads]
         if len(grads) == len(self.constants) != len(self.wrt):
             grads = [grads[k] for k in self.wrt]
         if len(grads) != len(self.wrt):
-            raise TypeError(
-                f"backward returned {len(grads)} gradients for {len(self.wrt)} float "
-                f"inputs ({', '.join(self.names[k] for k in self.wrt)}); return one "
-                "for each, in order"
+            found = f"{len(grads)} gradient" + "s" * (len(grads) != 1)
+            wanted = " and ".join(self.names[k] for k in self.wrt)
+            raise Miscounted(
+                f"backward returned {found}, expected {len(self.wrt)}: by {wanted}"
             )
         grads = [x.data if isinstance(x, Tensor) else x for x in grads]
         return [None if x is None else np.asarray(x) for x in grads]

@@ -30,9 +30,9 @@ def nan(r, i):
         what = "nan" if np.isnan(r.analytic[i]).any() else "inf"
         return Finding(
             "N",
-            f"it is {what} at {where}, where the slope is finite",
+            f"it is {what} at {where}, where f is finite",
             "0/0, log 0 or inf - inf in the rule at these entries: an empty row, a "
-            "fully masked one, a length of 0",
+            "fully masked one, a length or a deviation of 0",
         )
 
 
@@ -99,14 +99,18 @@ def _axes(some):
 
 
 def sums(r, i):
-    """The numeric side sums to 0 along an axis (times x, too); does the analytic?"""
+    """The numeric side sums to 0 along an axis (times x, too): does the analytic?"""
     a, n, x = r.analytic[i], r.numeric[i], r.x(i)
     if (np.abs(n[r.wrong[i]]) <= slack(r, i)[r.wrong[i]]).all():
         return None  # wrong where f has no slope at all: a region
-    rules = (("", 1.0, 1e-6), (f" times {r.name_of(i)}", x, 2e-3))
-    for (what, weight, part), axis in itertools.product(rules, range(n.ndim)):
+    name = r.name_of(i)
+    rules = ("", f" times {name}", f" times ({name} - its mean)")
+    for what, axis in itertools.product(rules, range(n.ndim)):
         if n.shape[axis] < 2:
             continue
+        part = 2e-3 if what else 1e-6  # an eps in f breaks the rules with x a little
+        mean = x.mean(axis, keepdims=True) if "its mean" in what else 0.0
+        weight = x - mean if what else np.ones_like(x)
         spread = np.abs(n * weight).sum(axis)
         error = (r.tolerance[i] * np.abs(weight)).sum(axis)
         holds = np.abs((n * weight).sum(axis)) <= part * spread + error
@@ -135,11 +139,14 @@ def region(r, i):
     right = ~wrong & ((np.abs(n) > slack(r, i)) | (np.abs(a) > slack(r, i)))
     dead = wrong & (np.abs(n) <= slack(r, i))  # no slope there
     cut = wrong & (a == 0)
-    if right.sum() < max(1, 0.05 * wrong.size):
-        return None
+    special = (dead | cut)[wrong].all()
+    if right.sum() < max(1 if special else 2, 0.05 * wrong.size):
+        return None  # one entry may agree by accident
     where = name_region(r, i, wrong, right)
     if where is None and (dead == wrong).all():
         where = "entries that have no effect on f (dropped, masked, clipped)"
+    if where is None and not special and right.sum() < wrong.sum():
+        return None
     where = where or _list(wrong)
     if (dead == wrong).all():
         how, hint = "there the slope is 0, yours is not", (
@@ -149,7 +156,8 @@ def region(r, i):
     elif (cut == wrong).all():
         how, hint = "there yours is 0", "the backward never reaches these entries"
     else:
-        how = f"right in {int(right.sum())} other entries"
+        entries = "entry" if right.sum() == 1 else "entries"
+        how = f"right in {right.sum()} other {entries}"
         hint = "what is special there in the forward: used twice, another branch?"
         c = a[wrong] / n[wrong] if (n[wrong] != 0).all() else np.zeros(0)
         if c.size > 1 and np.ptp(c) < 1e-5 * np.abs(c).max():

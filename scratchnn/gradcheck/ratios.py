@@ -1,6 +1,7 @@
 """Errors that are a factor: one for all, or one for each row, column or slice."""
 
 import itertools
+import math
 
 import numpy as np
 
@@ -55,13 +56,34 @@ def _meaning(r, c):
     sizes = {}
     for n, place in _sizes(r):
         sizes.setdefault(n, []).append(place)
+    small = [] if found else _small_numbers(size, sign)
     found += _of_size(_COMMON, size, sizes, sign)
-    if not found:
-        for formula, p in (("1 - p", 1 - c), ("1/(1 - p)", 1 - 1 / c)):
-            if 0.005 < p < 0.995 and abs(p * 100 - round(p * 100)) < 1e-4:
-                found.append(f"{formula} with p = {round(p, 2)}")
-        found += _of_size(_RARE, size, sizes, sign)
+    if found:
+        return "; or ".join(found[: 2 - len(small)] + small)
+    found += _of_two_sizes(size, sizes, sign) + _of_size(_RARE, size, sizes, sign)
+    found = found[: 2 - len(small)] + small
+    for formula, p in (("1 - p", 1 - c), ("1/(1 - p)", 1 - 1 / c)):
+        if 0.005 < p < 0.995 and abs(p * 100 - round(p * 100)) < 1e-4:
+            found.append(f"{formula}, such as a dropout of p = {round(p, 2)}")
     return "; or ".join(found[:2])
+
+
+def _small_numbers(c, sign):
+    """The fraction of two numbers up to 4 that c is: an exponent, a step."""
+    for p, q in itertools.permutations(range(1, 5), 2):
+        if math.gcd(p, q) == 1 and p * q > 2 and _equal(c, p / q):
+            fraction = f"{sign}{p}/{q}" if q > 1 else f"{sign}{p}"
+            return [f"{fraction}: an exponent or other number of f, lost or mistaken"]
+    return []
+
+
+def _of_two_sizes(c, sizes, sign):
+    """A mean over the wrong axis: n/m for two sizes that give c, the smallest."""
+    for n, m in sorted(itertools.permutations(sizes, 2), key=sum):
+        if min(n, m) > 1 and _equal(c, n / m):
+            place = f"n = {n}: {sizes[n][0]}, and m = {m}: {sizes[m][0]}"
+            return [f"a mean over another axis, {sign}n/m with {place}"]
+    return []
 
 
 _COMMON = {

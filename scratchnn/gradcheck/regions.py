@@ -132,6 +132,8 @@ def _by_slices(wrong, right):
             if _is(region, bad, good) and n > 2:
                 return name
         which = np.flatnonzero(bad)
+        if wrong.ndim == 1 and len(which) > good.sum():
+            return None  # most entries, listed, are no region
         word = _plural(word) if len(which) > 1 else word
         return f"{word} {', '.join(map(str, which[:6]))}"
     return None

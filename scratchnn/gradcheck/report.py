@@ -26,11 +26,12 @@ class Report:
 
     numeric, analytic, wrong (a mask), tolerance: lists over the float inputs, None
     if the check failed before they were known. names, inputs: all inputs; wrt: the
-    places of the float ones. letter, diagnosis, hint: what it looks like.
+    places of the float ones. elementwise: whether each entry of f depends on one entry
+    of that input. letter, diagnosis, hint: what it looks like.
     """
 
     numeric = analytic = wrong = tolerance = y = g = finding = None
-    order, mode, shared, integers = 1, "coords", False, ()
+    order, mode, shared, integers, elementwise = 1, "coords", False, (), ()
 
     def __init__(self, name, names, wrt, inputs):
         self.name, self.names, self.wrt, self.inputs = name, names, wrt, inputs
