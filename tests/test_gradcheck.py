@@ -1,8 +1,10 @@
 """The checker: right rules pass, also at kinks; wrong ones fail; vacuous is refused."""
 
+import inspect
+
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import scratchnn as snn
@@ -321,10 +323,16 @@ def values(kind, shape, rng):
     return x * 10.0 ** rng.integers(-3, 2, shape) if kind == "scaled" else x
 
 
+def words(f):
+    """The name of an op, the source of a lambda."""
+    return f.__name__ if f.__name__ in snn.TABLE else inspect.getsource(f).strip()
+
+
 @settings(
     max_examples=1000,
     deadline=None,
-    derandomize=True,
+    derandomize=True,  # the same functions in every run, also of CI
+    print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
 @given(
@@ -353,6 +361,8 @@ def test_no_right_rule_is_ever_accused(chain, last, mix, shape, kind, mode, orde
             y = step(y)
         return last(y)
 
+    note(f"of {mix}: {', '.join(words(step) for step in (*chain, last))}")
+    note(f"x = {x!r}, w = {w!r}")
     try:
         assert gradcheck(f, x, w, mode=mode, order=order, rng=rng)
     except VacuousCheck:
