@@ -147,11 +147,13 @@ def load(file):
 
 
 def warmup():
-    """Compile every kernel, or load it from disk: a generator of (op, seconds)."""
-    for name, file in KERNELS.items():
+    """Compile every kernel, or load it from disk: a generator of (names, seconds)."""
+    files = {}
+    for name, file in {**KERNELS, **STEPS}.items():
+        files.setdefault(file, []).append(name.strip("_"))
+    for file, names in files.items():
         start = time.perf_counter()
         module = load(file)
-        if module is None:
-            return
-        module.warmup()
-        yield name, time.perf_counter() - start
+        if module is not None:
+            module.warmup()
+            yield ", ".join(names), time.perf_counter() - start
