@@ -1,6 +1,7 @@
 """Kernels equal the bodies they stand before, decline what they can't do, and go."""
 
 import logging
+import pathlib
 import subprocess
 import sys
 
@@ -158,6 +159,16 @@ def test_numba_is_imported_with_the_first_kernel_only():
         "print(small, 'numba' in sys.modules)"
     )
     assert run(code, SCRATCHNN_JIT="1").stdout.split() == ["False", "True"]
+
+
+def test_compiled_kernels_are_kept_among_the_readers_caches(tmp_path):
+    before = set(pathlib.Path(kernels.__file__).parent.rglob("*.nb[ci]"))
+    code = "from scratchnn import kernels; list(kernels.warmup())"
+    env = dict(NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path), SCRATCHNN_JIT="1")
+    done = run(code, **env)
+    assert not done.stderr
+    assert any((tmp_path / "scratchnn" / "numba").rglob("*.nbc"))
+    assert set(pathlib.Path(kernels.__file__).parent.rglob("*.nb[ci]")) == before
 
 
 def test_warmup_names_every_kernel():

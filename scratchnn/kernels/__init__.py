@@ -8,6 +8,7 @@ numba is imported when the first kernel is wanted, not before. `SCRATCHNN_JIT=0`
 numba that can't be imported, turns kernels off.
 """
 
+import contextlib
 import functools
 import importlib
 import logging
@@ -132,10 +133,34 @@ def suits(x, weight=None):
     )
 
 
+def cache_folder():
+    """Where compiled kernels are kept: NUMBA_CACHE_DIR, or the user's caches."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    own = os.path.join(caches, "scratchnn", "numba")
+    return os.environ.get("NUMBA_CACHE_DIR") or own
+
+
+@contextlib.contextmanager
+def _own_cache():
+    """Let numba choose our folder, not one beside the installed files.
+
+    There, compiled code would outlive an uninstall, and the folder left behind would
+    hide the package from a later `pip install -e .`.
+    """
+    from numba import config
+
+    before, config.CACHE_DIR = config.CACHE_DIR, cache_folder()
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
 def load(file):
     """The kernel file, or None (and no kernels from then on) if numba is broken."""
     try:
-        return importlib.import_module(f".{file}", __name__)
+        with _own_cache():
+            return importlib.import_module(f".{file}", __name__)
     except Unavailable as e:
         ops = [name for name in KERNELS if KERNELS[name] == file]
         _log.info("no kernel for %s: %s; NumPy runs instead", ", ".join(ops), e)
