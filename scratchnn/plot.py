@@ -6,6 +6,7 @@ Curves differ in line style and digits in shape as well as in colour, so that th
 be told apart in grey, and text is large enough for a telephone.
 """
 
+import math
 import os
 import textwrap
 from pathlib import Path
@@ -366,9 +367,13 @@ def _numbers(axes, m, top):
     """The values in their cells, where these are few enough to hold them."""
     if m.shape[0] > 12 or m.shape[1] > 8:
         return
+    decimals = 1 - math.floor(math.log10(top))  # two digits for the largest
     for (y, x), v in np.ndenumerate(m):
-        text = f"{v:.1g}" if abs(v) < 0.01 * top else f"{v:.2g}"
-        text = "0" if abs(v) < 1e-6 * top else text
+        text = f"{v:.1g}"
+        if np.isfinite(v) and 0 <= decimals <= 3:
+            text = f"{v:.{decimals}f}"
+            text = text.replace("0.", ".") if abs(v) < 1 else text  # narrow: .07, -.3
+            text = "0" if float(text) == 0 else text
         light = np.isfinite(v) and v > -0.35 * top
         colour = INK if light or not np.isfinite(v) else "white"
         axes.text(x, y, text, ha="center", va="center", fontsize=9, color=colour)
