@@ -9,7 +9,7 @@ import numpy as np
 from ..tensor import composite, op
 from .elementwise import exp, sqrt, square, where
 from .examples import distinct, normal, positive
-from .index import take_along_axis
+from .index import _plain, take_along_axis
 from .shape import expand_dims, flip, moveaxis, reshape
 
 
@@ -86,10 +86,6 @@ def _share_among_equals(g, y, x, axis, keepdims):
     share = where(chosen, np.ones_like(_plain(x)), 0)
     share = share / sum(share, axis=axis, keepdims=True)
     return _restore(g, x, axis, keepdims) * share
-
-
-def _plain(x):
-    return getattr(x, "_data", x)
 
 
 @op
