@@ -65,6 +65,15 @@ def test_scatter_of_rows_equals_the_reference(index_shape):
     assert fast.dtype == np.float32
 
 
+def test_scatter_checks_shapes_as_the_body_does():
+    x, index = float32(256, 64), np.arange(128)
+    with pytest.raises(snn.ShapeError):
+        snn.scatter(x, index, shape=(128, 128))  # as many elements, other rows
+    rows, spread = float32(128, 128), RNG.integers(0, 1000, (4, 128))
+    fast, slow = both(lambda: snn.scatter(rows, spread, shape=(1000, 128)))
+    np.testing.assert_allclose(fast, slow, rtol=1e-5, atol=1e-5)
+
+
 def test_scatter_out_of_range_is_still_an_error():
     with pytest.raises(IndexError, match="scatter: index .* out of bounds"):
         snn.scatter(float32(512, 64), np.full(512, 9), shape=(7, 64))

@@ -297,3 +297,11 @@ def test_batch_norm_moves_the_running_statistics_in_place():
     F.batch_norm(X, mean, var, training=True, momentum=0.25)
     np.testing.assert_allclose(mean, 0.25 * X.mean(axis=(0, 2)))
     np.testing.assert_allclose(var, 0.75 + 0.25 * X.var(axis=(0, 2), ddof=1))
+
+
+def test_interpolate_takes_pytorchs_mode_and_refuses_others():
+    x = np.arange(6.0, dtype=np.float32).reshape(1, 1, 2, 3)
+    twice = F.interpolate(x, scale_factor=2, mode="nearest")
+    np.testing.assert_array_equal(twice, x.repeat(2, 2).repeat(2, 3))
+    with pytest.raises(ValueError, match="mode is 'bilinear'; only 'nearest' is here"):
+        F.interpolate(x, scale_factor=2, mode="bilinear")

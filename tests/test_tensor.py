@@ -272,3 +272,16 @@ def test_sigmoid_keeps_its_relative_accuracy_far_out():
     np.testing.assert_allclose(
         snn.sigmoid(np.float32([-20, -80])), np.exp([-20.0, -80.0]), rtol=1e-6
     )
+
+
+def test_shape_ops_take_numpys_forms_of_their_numbers():
+    t = Tensor(X, requires_grad=True)
+    snn.roll(t, [1, 2], [0, 1]).sum().backward()
+    np.testing.assert_array_equal(t.grad, np.ones_like(X))
+    assert [part.shape for part in snn.split(X, np.int64(2))] == [(1, 3, 4)] * 2
+    with pytest.raises(ValueError, match="does not divide into 0 equal parts"):
+        snn.split(X, 0)
+    with pytest.raises(TypeError, match="repeats must be one whole number"):
+        snn.repeat(X, [1, 2], axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        assert np.isnan(snn.var(np.ones(1), ddof=1))  # 0 / 0, as NumPy's

@@ -15,7 +15,6 @@ conv2d = ops.conv2d
 conv_transpose2d = ops.conv_transpose2d
 max_pool2d = ops.max_pool2d
 avg_pool2d = ops.avg_pool2d
-interpolate = ops.interpolate
 
 relu = ops.relu
 leaky_relu = ops.leaky_relu
@@ -35,6 +34,13 @@ huber_loss = ops.huber_loss
 cross_entropy = ops.cross_entropy
 nll_loss = ops.nll_loss
 binary_cross_entropy_with_logits = ops.bce_with_logits
+
+
+def interpolate(x, size=None, scale_factor=None, mode="nearest"):
+    """Each output pixel is the nearest input pixel; no other mode is here."""
+    if mode != "nearest":
+        raise ValueError(f"interpolate: mode is {mode!r}; only 'nearest' is here")
+    return ops.interpolate(x, size, scale_factor)
 
 
 def softmax(x, dim=-1):
