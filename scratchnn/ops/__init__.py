@@ -1,7 +1,7 @@
 """The ops: each a formula in NumPy with its rules beside it. See `TABLE`."""
 
-from . import activation, conv, elementwise, index, linalg, loss, norm, pool, reduce
-from . import segment, shape
+from . import activation, attention, conv, elementwise, index, linalg, loss, norm
+from . import pool, reduce, segment, shape
 
 FAMILIES = (
     elementwise,
@@ -10,6 +10,7 @@ FAMILIES = (
     shape,
     index,
     linalg,
+    attention,
     conv,
     pool,
     norm,
