@@ -1,7 +1,7 @@
 """The ops: each a formula in NumPy with its rules beside it. See `TABLE`."""
 
 from . import activation, attention, conv, elementwise, index, linalg, loss, norm
-from . import pool, reduce, segment, shape
+from . import pool, reduce, segment, shape, sparse
 
 FAMILIES = (
     elementwise,
@@ -15,6 +15,7 @@ FAMILIES = (
     pool,
     norm,
     segment,
+    sparse,
     loss,
 )
 
