@@ -10,6 +10,9 @@ from numba import float32
 
 from . import exp as e
 from .exp import ONE, TWO, ZERO, scalar
+from .share import share, team
+
+COPY, EXP = 200_000, 65_536  # entries from which two threads pay: x > 0, e^x
 
 C1 = float32(0.7978845608028654)  # sqrt(2 / pi)
 C3 = float32(0.044715)
@@ -107,28 +110,29 @@ def _gelu_rule(g, x, gx):
         gx[i] = g[i] * (s + v * s * (ONE - s) * slope)
 
 
-def _forward(loop):
+def _forward(loop, least=EXP):
     """The kernel that runs a loop over the entries of x and y, given in one row."""
 
     def forward(x, **params):
         if not all(map(np.isscalar, params.values())):
             return NotImplemented
-        y = np.empty_like(x)
-        loop(x.reshape(-1), y.reshape(-1), *map(np.float32, params.values()))
+        y, numbers = np.empty_like(x), tuple(map(np.float32, params.values()))
+        share(loop, (x.reshape(-1), y.reshape(-1)), numbers, team(x, least))
         return y
 
     return forward
 
 
-def _rule(loop, reads):
+def _rule(loop, reads, least=EXP):
     """Likewise for a rule, whose slope is computed from x or from y."""
 
     def rule(g, y, need, x, **params):
         if not all(map(np.isscalar, params.values())):
             return NotImplemented
         source = x if reads == "x" else y
-        gx = np.empty_like(source)
-        loop(row(g), row(source), gx.reshape(-1), *map(np.float32, params.values()))
+        gx, numbers = np.empty_like(source), tuple(map(np.float32, params.values()))
+        arrays = row(g), row(source), gx.reshape(-1)
+        share(loop, arrays, numbers, team(g, least))
         return (gx,)
 
     return rule
@@ -139,12 +143,13 @@ def row(x):
     return np.ascontiguousarray(x, dtype=np.float32).reshape(-1)
 
 
-relu_forward, relu_rule = _forward(_relu), _rule(_relu_rule, "y")
-leaky_relu_forward = _forward(_leaky_relu)
-leaky_relu_rule = _rule(_leaky_relu_rule, "x")
+relu_forward, relu_rule = _forward(_relu, COPY), _rule(_relu_rule, "y", COPY)
+leaky_relu_forward = _forward(_leaky_relu, COPY)
+leaky_relu_rule = _rule(_leaky_relu_rule, "x", COPY)
 exp_forward = _forward(_exp)
 tanh_forward = _forward(_tanh)
-sigmoid_forward, sigmoid_rule = _forward(_sigmoid), _rule(_sigmoid_rule, "y")
+sigmoid_forward = _forward(_sigmoid)
+sigmoid_rule = _rule(_sigmoid_rule, "y", COPY)
 softplus_forward, softplus_rule = _forward(_softplus), _rule(_softplus_rule, "x")
 silu_forward, silu_rule = _forward(_silu), _rule(_silu_rule, "x")
 gelu_tanh_forward, gelu_tanh_rule = _forward(_gelu), _rule(_gelu_rule, "x")
