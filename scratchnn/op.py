@@ -122,7 +122,8 @@ class Op:
         body = self.body
 
         def run(*args, **params):
-            y = fast(*args, **params)
+            kernel = self.fast  # None if it was taken off meanwhile
+            y = NotImplemented if kernel is None else kernel(*args, **params)
             return body(*args, **params) if y is NotImplemented else y
 
         self.run = body if fast is None else run
