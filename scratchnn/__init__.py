@@ -17,6 +17,7 @@ from .op import TABLE
 from .opgraph import graph_of
 from .ops import *  # noqa: F403
 from .ops.sparse import Pattern, SparseMatrix
+from .profiler import profile
 from .random import manual_seed
 from .recording import is_recording, no_grad
 from .tensor import Tensor, composite, op

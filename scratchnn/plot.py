@@ -180,6 +180,51 @@ def smooth(x, y, points=200):
     return tuple(np.reshape(a[:n], (-1, width)).mean(axis=1) for a in (x, y))
 
 
+# ---- profiles -------------------------------------------------------------------
+@_styled
+def profile(p, most=16):
+    """Where the time went, as bars: forward, then rule; grey: what is no op.
+
+    p: what `profile` returned. Of more than `most` parts the shortest are one bar.
+    """
+    rows = p.rows
+    rest = rows[most - 1 :] if len(rows) > most else []
+    bars = [
+        (r.name.strip("_"), r.forward, r.rule, r.seconds, r.by)
+        for r in rows[: len(rows) - len(rest)]
+    ]
+    if rest:
+        sums = (sum(t) for t in zip(*((r.forward, r.rule, r.seconds) for r in rest)))
+        bars.append((f"{len(rest)} others", *sums, ""))
+    unit, scale = ("s", 1) if p.total >= 10 else ("ms", 1000)
+    names, *times, by = zip(*bars)
+    forward, rule, whole = scale * np.array(times)
+    y = np.arange(len(bars))
+    figure = _figure(8, 1.6 + 0.36 * len(bars))
+    axes = figure.subplots()
+    for left, width, look in [
+        (0, forward, dict(color=COLOURS[0], label="forward")),
+        (forward, rule, dict(color=COLOURS[4], label="rule")),
+        (forward + rule, whole - forward - rule, dict(color=GREY, label="no op")),
+    ]:
+        axes.barh(y, width, left=left, height=0.72, **look)
+    label = dict(va="center", fontsize=11, color=INK)
+    label["bbox"] = dict(facecolor="white", edgecolor="none", pad=1)
+    for k in y:
+        text = f"{whole[k] / (scale * p.total):.1%}  {by[k]}".replace("%", " %")
+        end = (whole[k], k), (5, 0)
+        axes.annotate(text.rstrip(), *end, textcoords="offset points", **label)
+    axes.set_yticks(y, names)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set(xlim=(0, 1.45 * whole.max()), ylim=(len(bars) - 0.4, -0.6))
+    axes.grid(axis="x", color=PALE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_title(f"where {scale * p.total:,.1f} {unit} went")
+    axes.set_xlabel(unit)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    return figure
+
+
 # ---- computation graphs ---------------------------------------------------------
 _FILL = {"op": "#ffffff", "leaf": "#fbe3c8", "constant": "#e8e8e8"}
 
