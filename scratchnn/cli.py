@@ -6,6 +6,7 @@ codes: 0 done, 1 a check failed or training diverged, 2 bad input (one line says
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -142,7 +143,8 @@ def train(argv):
     asked = {k: v for k, v in asked.items() if v is not None}
     name = asked.pop("model")
     folder = asked.pop("out", Path("runs") / name)
-    return _train(name, recipe, folder, asked.pop("resume"), asked)
+    options = asked.pop("resume"), asked.pop("profile")
+    return _train(name, recipe, folder, *options, asked)
 
 
 def _train_parser(name, recipe):
@@ -162,6 +164,8 @@ def _train_parser(name, recipe):
     text = "folder of the run; runs/MODEL"
     parser.add_argument("--out", metavar="DIR", type=_path, help=text)
     parser.add_argument("--resume", action="store_true", help="go on where it stopped")
+    text = "say at the end where the time went, op by op; also profile.png"
+    parser.add_argument("--profile", action="store_true", help=text)
     if recipe:
         own = parser.add_argument_group(f"options of {name}")
         for option, (read, text) in recipe.OPTIONS.items():
@@ -175,8 +179,9 @@ def _path(text):
     return Path(text)
 
 
-def _train(name, recipe, folder, resume, asked):
+def _train(name, recipe, folder, resume, profiled, asked):
     from . import train as runs
+    from .profiler import profile
 
     outcome = None
     try:
@@ -186,6 +191,11 @@ def _train(name, recipe, folder, resume, asked):
             run = runs.resumed(folder, {"model": name, **asked})
         else:
             run = runs.new(_config(name, recipe, asked), folder)
+        if profiled and run.step == run.total:
+            raise UsageError(
+                f"scratchnn train: --profile: the run in {folder} is finished, there "
+                "is no step to measure; leave it out, or lengthen the run with --steps"
+            )
         config = run.config
         if again:
             print(f"replacing the run that was in {folder}")
@@ -201,20 +211,27 @@ def _train(name, recipe, folder, resume, asked):
             f"{config['batch']} samples{start}"
         )
         print(recipe.LOSS, flush=True)
-        outcome = runs.train(run)
+        with profile() if profiled else contextlib.nullcontext() as p:
+            outcome = runs.train(run)
         if outcome.signal:
             print(
                 f"stopped after step {run.step:,} and saved. To go on: "
                 f"{_resume_command(name, folder)}"
             )
+        else:
+            if outcome.before:
+                print(f"untrained: {recipe.words(outcome.before, config)}")
+            print(f"test:      {recipe.words(outcome.after, config)}")
+        if profiled:
+            _show_profile(p, folder / "profile.png")
+        if outcome.signal:
             return 128 + outcome.signal
-        if outcome.before:
-            print(f"untrained: {recipe.words(outcome.before, config)}")
-        print(f"test:      {recipe.words(outcome.after, config)}")
         pictures = run.draw()
     except KeyboardInterrupt:
         if outcome is None:
             raise
+        if outcome.signal:  # saved already, as was said
+            return 128 + outcome.signal
         print(
             "\nstopped while drawing; training is done and saved. To draw: "
             f"{_resume_command(name, folder)}"
@@ -226,6 +243,15 @@ def _train(name, recipe, folder, resume, asked):
     except runs.RunError as error:
         raise UsageError(f"scratchnn train: {error}") from None
     print(f"look at {folder / pictures[0]}, {', '.join(pictures[1:])}")
+
+
+def _show_profile(p, path):
+    """The table of a profile, and its picture."""
+    from . import plot
+
+    print(f"\n{p}", flush=True)
+    plot.save(plot.profile(p), path)
+    print(f"The same as a picture: {path}\n")
 
 
 def _config(name, recipe, asked):

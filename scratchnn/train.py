@@ -38,6 +38,7 @@ from .recording import no_grad
 SAVE_EVERY = 10.0  # seconds between checkpoints: what a power cut can cost
 FILES = (
     "log.csv", "checkpoint.safetensors", "model.safetensors", "loss.png", "sample.png",
+    "profile.png",
 )  # fmt: skip
 _INIT, _NOISE, _SHUFFLE, _TEST, _FIGURES = range(5)  # what random numbers are for
 

@@ -1,6 +1,7 @@
 """The command line: what it says, its exit codes, and no traceback for bad input."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -282,6 +283,45 @@ def test_damaged_weights_are_refused(scratchnn):
     path.write_bytes(b"no weights")
     code, _, err = scratchnn("sample runs/vae")
     assert code == 2 and err.count("\n") == 1 and str(path) in err
+
+
+def test_profile_ends_with_a_table_and_a_picture(scratchnn):
+    code, out, err = scratchnn(f"{RUN} --profile")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    assert any(line[:2] == ["Adam.step", "4"] for line in lines)
+    assert "The same as a picture: runs/vae/profile.png" in out
+    assert Path("runs/vae/profile.png").exists()
+    code, out, _ = scratchnn("train vae --resume --profile --steps 7")
+    assert code == 0
+    assert any(line.split()[:2] == ["Adam.step", "3"] for line in out.splitlines())
+    code, out, err = scratchnn("train vae --resume --profile")
+    assert (code, out) == (2, "") and err == (
+        "scratchnn train: --profile: the run in runs/vae is finished, there is no step "
+        "to measure; leave it out, or lengthen the run with --steps\n"
+    )
+    scratchnn(RUN)
+    assert not Path("runs/vae/profile.png").exists()  # it was of the run before
+
+
+def test_ctrl_c_saves_and_shows_the_profile_so_far(scratchnn, monkeypatch):
+    from scratchnn.recipes import vae
+
+    train = vae.train
+
+    def interrupted(*args):
+        for losses in train(*args):
+            os.kill(os.getpid(), signal.SIGINT)
+            yield losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vae, "train", interrupted)
+        code, out, err = scratchnn(f"{RUN} --profile")
+    assert (code, err) == (130, "")
+    assert "stopped after step 1 and saved" in out
+    assert "\nAdam.step" in out
+    assert Path("runs/vae/profile.png").exists()
+    assert scratchnn("train vae --resume")[0] == 0
 
 
 def test_divergence_exits_1_with_one_line(scratchnn):
