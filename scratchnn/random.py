@@ -1,7 +1,11 @@
 """The library's random number generator: one NumPy Generator, one place to seed it.
 
-Every function that draws numbers takes `rng` and falls back on this generator.
+Every function that draws numbers takes `rng` and falls back on this generator. Masks of
+millions are hashed from one number of it, the seed: they can be made again, in any
+order, by several threads.
 """
+
+import math
 
 import numpy as np
 
@@ -36,3 +40,30 @@ def get_state():
 def set_state(state):
     """Put the library's generator back where `get_state` found it."""
     _generator.bit_generator.state = state
+
+
+def keep_mask(shape, p, seed, like):
+    """Booleans, each False with probability p, beside the array `like`.
+
+    seed: a whole number of at least 0. Entry i is True if a 32-bit hash of i and seed
+    is at least p 2^32. The hash is Wellons' triple32 with two words of the seed added
+    on the way, not to i: or else masks of two seeds would be pieces of one sequence.
+    """
+    first, second, least = mask_words(p, seed)
+    h = np.arange(math.prod(shape), dtype=np.uint32, like=like)
+    h ^= h >> 17
+    h *= 0xED5AD4BB
+    h += first
+    h ^= h >> 11
+    h *= 0xAC4C1B51
+    h += second
+    h ^= h >> 15
+    h *= 0x31848BAB
+    h ^= h >> 14
+    return (h >= least).reshape(shape)
+
+
+def mask_words(p, seed):
+    """What keep_mask takes of its seed and of p: two words, and p 2^32 as a third."""
+    first, second = np.random.SeedSequence(seed).generate_state(2).tolist()
+    return first, second, min(round(p * 2**32), 2**32 - 1)

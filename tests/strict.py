@@ -219,6 +219,7 @@ _ARITHMETIC = {
     "and": np.bitwise_and,
     "or": np.bitwise_or,
     "xor": np.bitwise_xor,
+    "rshift": np.right_shift,
 }
 for _name, _ufunc in _ARITHMETIC.items():
     setattr(StrictArray, f"__{_name}__", _operator(_ufunc))

@@ -31,6 +31,7 @@ KERNELS = {  # op: its file in this folder
     "leaky_relu": "elementwise",
     "silu": "elementwise",
     "_gelu_tanh": "elementwise",
+    "_dropout": "dropout",
     "softmax": "softmax",
     "log_softmax": "softmax",
     "_bce": "loss",
@@ -105,7 +106,8 @@ def _lazy(name, file):
         return NotImplemented if f is None else f(x, *inputs, **params)
 
     def rule(g, y, need, x, *inputs, **params):
-        known = y if type(x) is Shape else x  # x is hollow if no rule reads it
+        # x is hollow if no rule reads it, and y is None.
+        known = next((a for a in (x, y) if type(a) not in (Shape, type(None))), g)
         f = _part(name, file, "rule") if suited(known, inputs) else None
         return NotImplemented if f is None else f(g, y, need, x, *inputs, **params)
 

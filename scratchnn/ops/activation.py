@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..errors import nearest
-from ..random import default_rng
+from ..random import default_rng, keep_mask
 from ..tensor import composite, op
 from .elementwise import exp, sigmoid, tanh, where
 from .examples import away, normal
@@ -150,11 +150,20 @@ def dropout(x, p=0.5, training=True, rng=None):
         raise ValueError(f"dropout: p is {p}, expected a probability from 0 to 1")
     if not training or p == 0:
         return x
-    keep = default_rng(rng).random(x.shape, dtype=np.float32) >= p
-    mask = keep * np.asarray(1 / (1 - p) if p < 1 else 0, dtype=x.dtype)
-    here = np.zeros_like(getattr(x, "_data", x), shape=0)  # on the device of x
-    return x * np.asarray(mask, like=here)
+    return _dropout(x, p, int(default_rng(rng).integers(2**64, dtype=np.uint64)))
 
 
 dropout.example(normal(3, 5), training=False)
 dropout.example(normal(3, 5), 0.3, rng=np.random.default_rng(0))
+
+
+@op
+def _dropout(x, p, seed):
+    """x m / (1 - p), the mask m made from the seed, in the rule again."""
+    here = np.zeros_like(x, shape=0)  # x may be a single number
+    scale = 1 / (1 - p) if p < 1 else 0
+    return x * keep_mask(x.shape, p, seed, like=here) * scale
+
+
+_dropout.rules(x=lambda g, _y, _x, p, seed: _dropout(g, p, seed))
+_dropout.example(normal(3, 5), p=0.3, seed=7 << 32 | 5)
