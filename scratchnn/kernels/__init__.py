@@ -21,8 +21,13 @@ from ..op import TABLE, Shape
 
 KERNELS = {  # op: its file in this folder
     "standardize": "norm",
+    "_normalize": "norm",
+    "_channel_moments": "norm",
     "scatter": "index",
     "linear": "linear",
+    "conv2d": "conv",
+    "conv_transpose2d": "conv",
+    "conv2d_weight": "conv",
     "exp": "elementwise",
     "tanh": "elementwise",
     "sigmoid": "elementwise",
@@ -36,10 +41,15 @@ KERNELS = {  # op: its file in this folder
     "log_softmax": "softmax",
     "_bce": "loss",
     "_surprisal": "loss",
+    "sparse_matmul": "sparse",
+    "sampled_matmul": "sparse",
 }
 STEPS = {"adam_step": "optim"}  # functions of optim/optimizers.py
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
-PRODUCTS = {"linear"}  # ops of an input and a weight
+PRODUCTS = {  # ops of an input and a weight
+    "linear", "conv2d", "conv_transpose2d", "conv2d_weight", "sparse_matmul",
+    "sampled_matmul",
+}  # fmt: skip
 
 _log = logging.getLogger("scratchnn")
 _off = None  # why kernels are off in this process

@@ -172,6 +172,12 @@ def sampled_matmul(a, b, pattern):
     """
     _check_rows("sampled_matmul", "a", a, pattern.shape[0], "rows", pattern)
     _check_rows("sampled_matmul", "b", b, pattern.shape[1], "columns", pattern)
+    if a.shape[1:] != b.shape[1:]:
+        raise ShapeError(
+            "sampled_matmul",
+            f"a {a.shape} and b {b.shape} need the same width: axis 0 aside, equal "
+            "shapes",
+        )
     rows, columns = _places(pattern, a)
     return np.sum(a[rows] * b[columns], axis=tuple(range(1, a.ndim)))
 
