@@ -96,10 +96,19 @@ _sum_4, _sum_2, _sum_1 = (_sum_of(1, n) for n in (4, 2, 1))
 
 
 @njit(cache=True)
+def _block(left, n):
+    """How many numbers next: the least of 64, 32, ... that is enough, and at most n."""
+    block = 64
+    while block > n or block >= 2 * left:
+        block //= 2
+    return block
+
+
+@njit(cache=True)
 def _product(low, high, starts, columns, values, x, y):
     """y_i = sum of values_e x_j over the entries e of row i, column j.
 
-    As many numbers of y_i as there is room for are kept in registers meanwhile.
+    A row is summed block by block; the last may begin within the one before.
     """
     n, last = x.shape[1], len(columns) - 1
     at, of = columns.ctypes.data, values.ctypes.data
@@ -107,28 +116,25 @@ def _product(low, high, starts, columns, values, x, y):
         for i in range(low[part], high[part]):
             start, stop, k = starts[i], starts[i + 1], 0
             while k < n:
+                block = _block(n - k, n)
+                k = min(k, n - block)
                 own, goal = x.ctypes.data + 4 * k, y.ctypes.data + 4 * (n * i + k)
-                if n - k >= 64:
-                    _sum_64(start, stop, last, at, of, own, n, goal)
-                    k += 64
-                elif n - k >= 32:
-                    _sum_32(start, stop, last, at, of, own, n, goal)
-                    k += 32
-                elif n - k >= 16:
-                    _sum_16(start, stop, last, at, of, own, n, goal)
-                    k += 16
-                elif n - k >= 8:
-                    _sum_8(start, stop, last, at, of, own, n, goal)
-                    k += 8
-                elif n - k >= 4:
-                    _sum_4(start, stop, last, at, of, own, n, goal)
-                    k += 4
-                elif n - k >= 2:
-                    _sum_2(start, stop, last, at, of, own, n, goal)
-                    k += 2
+                args = start, stop, last, at, of, own, n, goal
+                if block == 64:
+                    _sum_64(*args)
+                elif block == 32:
+                    _sum_32(*args)
+                elif block == 16:
+                    _sum_16(*args)
+                elif block == 8:
+                    _sum_8(*args)
+                elif block == 4:
+                    _sum_4(*args)
+                elif block == 2:
+                    _sum_2(*args)
                 else:
-                    _sum_1(start, stop, last, at, of, own, n, goal)
-                    k += 1
+                    _sum_1(*args)
+                k += block
 
 
 @njit(cache=True)
