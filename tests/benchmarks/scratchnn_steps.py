@@ -238,17 +238,15 @@ def cora_like(nodes=2708, edges=5429, features=1433, classes=7):
 
 
 def gcn():
-    (rows, columns, values), x, labels, train = cora_like()
+    matrix, x, labels, train = cora_like()
+    A = snn.SparseMatrix(*matrix, (len(x), len(x)))
     first, second = nn.Linear(1433, 16), nn.Linear(16, 7)
     model = nn.ModuleList([first, second])
     optimizer = optim.Adam(model.parameters(), lr=1e-2, weight_decay=5e-4)
 
-    def spread(h):
-        return snn.segment_sum(values[:, None] * h[columns], rows, len(x))
-
     def step():
-        h = F.dropout(F.relu(spread(first(F.dropout(x, 0.5)))), 0.5)
-        y = spread(second(h))[train]
+        h = F.dropout(F.relu(A @ first(F.dropout(x, 0.5))), 0.5)
+        y = (A @ second(h))[train]
         return minimise(F.cross_entropy(y, labels[train]), optimizer)
 
     return step
