@@ -23,6 +23,8 @@ KERNELS = {  # op: its file in this folder
     "standardize": "norm",
     "_normalize": "norm",
     "_channel_moments": "norm",
+    "_normalize": "norm",
+    "_channel_moments": "norm",
     "scatter": "index",
     "linear": "linear",
     "conv2d": "conv",

@@ -1,8 +1,9 @@
 """Normalisation: standardize over some axes, then scale and shift.
 
-`standardize` is the only formula with a rule. The three normalisations differ in the
-axes they take statistics over: layer_norm the last ones, group_norm a group of
-channels and all positions of one sample, batch_norm a channel over the whole batch.
+`standardize` is the only formula with a rule of its own. The three normalisations
+differ in the axes they take statistics over: layer_norm the last ones, group_norm a
+group of channels and all positions of one sample, batch_norm a channel over the whole
+batch.
 """
 
 import math
@@ -37,6 +38,30 @@ standardize.example(normal(3, 5), axis=1)
 standardize.example(normal(3, 2, 5), axis=(0, 2), eps=0.1)
 
 
+@op
+def _normalize(x, weight, bias, axis, eps):
+    """weight standardize(x) + bias; both broadcast, or are None for 1 and 0."""
+    return _affine(standardize(x, axis, eps), weight, bias)
+
+
+def _normalize_rule(g, _y, x, weight, _bias, axis, eps):
+    g = g if weight is None else g * weight
+    return _standardize_rule(g, standardize(x, axis, eps), x, axis, eps)
+
+
+_normalize.rules(
+    x=_normalize_rule,
+    weight=lambda g, _y, x, _weight, _bias, axis, eps: g * standardize(x, axis, eps),
+    bias=lambda g, _y, _x, _weight, _bias, axis, eps: g,
+)
+_normalize.example(normal(3, 5), normal(5), normal(5), axis=1, eps=0.1)
+_normalize.example(
+    normal(3, 2, 3, 5), normal(2, 3, 1), normal(2, 3, 1), axis=(2, 3), eps=0.1
+)
+_normalize.example(normal(3, 2, 5), normal(2, 1), normal(2, 1), axis=(0, 2), eps=0.1)
+_normalize.example(normal(3, 2, 5), None, normal(2, 1), axis=(0, 2), eps=0.1)
+
+
 @composite
 def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     """weight (x - mean) / sqrt(var + eps) + bias, over the last axes of each sample.
@@ -53,8 +78,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     for name, w in (("weight", weight), ("bias", bias)):
         if w is not None and w.shape != shape:
             raise ShapeError("layer_norm", f"{name} {w.shape} needs shape {shape}")
-    y = standardize(x, axis=tuple(range(-len(shape), 0)), eps=eps)
-    return _affine(y, weight, bias)
+    return _normalize(x, weight, bias, axis=tuple(range(-len(shape), 0)), eps=eps)
 
 
 layer_norm.example(normal(3, 5), 5, normal(5), normal(5))
@@ -76,10 +100,10 @@ def group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
             f"the {c} channels (axis 1) of input {x.shape} do not divide into "
             f"num_groups={num_groups} equal groups",
         )
-    inner = c // num_groups * math.prod(x.shape[2:])
-    groups = reshape(x, (n, num_groups, inner))
-    y = reshape(standardize(groups, axis=-1, eps=eps), x.shape)
-    return _affine(y, _by_channel(weight, x), _by_channel(bias, x))
+    each = num_groups, c // num_groups  # channels of a group
+    weight, bias = (v if v is None else reshape(v, (*each, 1)) for v in (weight, bias))
+    groups = reshape(x, (n, *each, math.prod(x.shape[2:])))
+    return reshape(_normalize(groups, weight, bias, axis=(2, 3), eps=eps), x.shape)
 
 
 group_norm.example(normal(2, 6, 5), 3, normal(6), normal(6))
@@ -114,7 +138,7 @@ def batch_norm(
     scale, shift = _by_channel(weight, x), _by_channel(bias, x)
     if training:
         _check_batch(x)
-        return _affine(standardize(x, axis=_but_channels(x), eps=eps), scale, shift)
+        return _normalize(x, scale, shift, axis=_but_channels(x), eps=eps)
     if running_mean is None or running_var is None:
         raise ValueError(
             "batch_norm: needs running_mean and running_var, or training=True to use "
@@ -136,8 +160,27 @@ def channel_statistics(x):
     0.1 in PyTorch, which also takes the unbiased variance here. Not differentiable.
     """
     _check_batch(x)
-    x, axes = getattr(x, "_data", x), _but_channels(x)
-    return np.mean(x, axis=axes), np.var(x, axis=axes, ddof=1)
+    mean, var = _channel_moments(getattr(x, "_data", x))
+    return mean, var
+
+
+@op
+def _channel_moments(x):
+    """Mean and unbiased variance of each channel, (2, C)."""
+    axes = _but_channels(x)
+    return np.stack([np.mean(x, axis=axes), np.var(x, axis=axes, ddof=1)])
+
+
+def _channel_moments_rule(g, _y, x):
+    """g_mean / n + g_var 2 (x - mean) / (n - 1)"""
+    n = x.size // x.shape[1]
+    by_mean, by_var = _by_channel(g[0], x), _by_channel(g[1], x)
+    off = x - mean(x, axis=_but_channels(x), keepdims=True)
+    return by_mean / n + 2 * by_var * off / (n - 1)
+
+
+_channel_moments.rules(x=_channel_moments_rule)
+_channel_moments.example(normal(3, 2, 5))
 
 
 def _affine(y, weight, bias):
