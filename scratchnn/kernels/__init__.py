@@ -23,8 +23,6 @@ KERNELS = {  # op: its file in this folder
     "standardize": "norm",
     "_normalize": "norm",
     "_channel_moments": "norm",
-    "_normalize": "norm",
-    "_channel_moments": "norm",
     "scatter": "index",
     "linear": "linear",
     "conv2d": "conv",
@@ -48,10 +46,14 @@ KERNELS = {  # op: its file in this folder
 }
 STEPS = {"adam_step": "optim"}  # functions of optim/optimizers.py
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
-PRODUCTS = {  # ops of an input and a weight
-    "linear", "conv2d", "conv_transpose2d", "conv2d_weight", "sparse_matmul",
-    "sampled_matmul",
-}  # fmt: skip
+PRODUCTS = {  # ops of x and a weight: multiplications for each row of the latter
+    "linear": 1,
+    "conv2d": 9,
+    "conv_transpose2d": 9,
+    "conv2d_weight": 9,
+    "sparse_matmul": 1,
+    "sampled_matmul": 1,
+}
 
 _log = logging.getLogger("scratchnn")
 _off = None  # why kernels are off in this process
@@ -110,8 +112,10 @@ def turn_off(why):
 def _lazy(name, file):
     """A kernel and its rule that load their file when an input first suits them."""
 
+    each = PRODUCTS.get(name)
+
     def suited(x, inputs):
-        return suits(x, inputs[0] if name in PRODUCTS else None)
+        return suits(x, each * len(inputs[0])) if each else suits(x)
 
     def fast(x, *inputs, **params):
         f = _part(name, file, "forward") if suited(x, inputs) else None
@@ -134,14 +138,15 @@ def _part(name, file, part):
     return getattr(module, own, getattr(module, part, None))
 
 
-def suits(x, weight=None):
+def suits(x, multiplications=32):
     """Kernels take large, contiguous float32 arrays of NumPy's own type.
 
-    A product by `weight` is large if it has 32 SMALL multiplications.
+    A product is large if it has 32 SMALL multiplications; given are those for each
+    number of x.
     """
     return (
         type(x) is np.ndarray
-        and (x.size if weight is None else x.size * len(weight) // 32) >= SMALL
+        and x.size * multiplications // 32 >= SMALL
         and x.dtype == np.float32
         and x.flags.c_contiguous
     )
