@@ -364,7 +364,7 @@ def conv2d_rule(g, y, need, x, weight, bias, stride, padding, dilation, groups):
         gx = gx.reshape(x.shape)
     if any(need[1:]):
         gw, gb = _contract(_batch(x), g, weight.shape[2:], *how)
-    return gx, gw, gb
+    return gx, gw if need[1] else None, gb if need[2] else None
 
 
 def conv_transpose2d_forward(
