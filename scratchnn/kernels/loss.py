@@ -4,7 +4,8 @@ import numpy as np
 
 from .elementwise import row
 from .exp import scalar, sigmoid, softplus
-from .softmax import exp_row, last_axis, log_total, rows, rows_loop, top_of
+from .share import share, team
+from .softmax import PARALLEL, exp_row, last_axis, log_total, rows, rows_loop, top_of
 
 
 @scalar
@@ -24,7 +25,7 @@ def bce_forward(x, target):
     if not _suits(target, x):
         return NotImplemented
     y = np.empty_like(x)
-    _bce(row(x), row(target), row(y))
+    share(_bce, (row(x), row(target), row(y)), (), team(x, PARALLEL))
     return y
 
 
@@ -35,7 +36,8 @@ def bce_rule(g, y, need, x, target):
     gx = None
     if need[0]:
         gx = np.empty_like(x)
-        _bce_rule(row(g), row(x), row(target), row(gx))
+        arrays = row(g), row(x), row(target), row(gx)
+        share(_bce_rule, arrays, (), team(x, PARALLEL))
     return gx, -g * x if need[1] else None
 
 
@@ -69,7 +71,7 @@ def surprisal_forward(x, target, axis):
     if places is None:
         return NotImplemented
     y = np.empty(target.shape, np.float32)
-    _surprisal(rows(x), places, row(y))
+    share(_surprisal, (rows(x), places, row(y)), (), team(x, PARALLEL))
     return y
 
 
@@ -79,7 +81,8 @@ def surprisal_rule(g, y, need, x, target, axis):
     if places is None:
         return NotImplemented
     gx = np.empty_like(x)
-    _surprisal_rule(row(g), rows(x), places, rows(gx))
+    arrays = row(g), rows(x), places, rows(gx)
+    share(_surprisal_rule, arrays, (), team(x, PARALLEL))
     return (gx,)
 
 

@@ -6,6 +6,9 @@ import numpy as np
 from numba import njit
 
 from .exp import EXACT, ONE, ZERO, exp, ordered, unordered
+from .share import share, team
+
+PARALLEL = 65_536  # entries
 
 # exp itself keeps its own flags: only the sums here may be reordered.
 rows_loop = njit(cache=True, fastmath=EXACT | {"reassoc"}, error_model="numpy")
@@ -91,7 +94,7 @@ def _forward(loop):
         if not last_axis(x, axis):
             return NotImplemented
         y = np.empty_like(x)
-        loop(rows(x), rows(y))
+        share(loop, (rows(x), rows(y)), (), team(x, PARALLEL))
         return y
 
     return forward
@@ -102,7 +105,7 @@ def _rule(loop):
         if not last_axis(y, axis):
             return NotImplemented
         gx = np.empty(y.shape, np.float32)
-        loop(rows(g), rows(y), rows(gx))
+        share(loop, (rows(g), rows(y), rows(gx)), (), team(y, PARALLEL))
         return (gx,)
 
     return rule
