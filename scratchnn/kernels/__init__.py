@@ -44,7 +44,9 @@ KERNELS = {  # op: its file in this folder
     "sparse_matmul": "sparse",
     "sampled_matmul": "sparse",
 }
-STEPS = {"adam_step": "optim"}  # functions of optim/optimizers.py
+STEPS = dict.fromkeys(  # functions of optim/optimizers.py
+    ("adam_step", "momentum_step", "ema_step"), "optim"
+)
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
 PRODUCTS = {  # ops of x and a weight: multiplications for each row of the latter
     "linear": 1,

@@ -172,11 +172,18 @@ class SGD(Optimizer):
             s["v"] = np.zeros_like(p.data) + g
             g = g + momentum * s["v"] if nesterov else g
         elif momentum:
-            v = s["v"]
-            v *= momentum
-            v += (1 - dampening) * g
-            g = g + momentum * v if nesterov else v
+            settings = lr, momentum, dampening, nesterov
+            p.data = momentum_step(p.data, g, s["v"], *settings)
+            return
         p.data -= lr * g
+
+
+def momentum_step(p, g, v, lr, momentum, dampening, nesterov):
+    """A later step of SGD with momentum on arrays, in place; returns p."""
+    v *= momentum
+    v += (1 - dampening) * g
+    p -= lr * (g + momentum * v if nesterov else v)
+    return p
 
 
 class RMSprop(Optimizer):
@@ -243,17 +250,18 @@ class Adam(Optimizer):
             params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay
         )
 
-    def update(self, p, g, s, lr, betas, eps, weight_decay):
+    def update(self, p, g, s, lr, betas, eps, weight_decay, keep=1):
         if not s:
             s.update(m=np.zeros_like(p.data), v=np.zeros_like(p.data), t=0)
         s["t"] += 1
         if weight_decay:
             g = g + weight_decay * p.data
-        p.data = adam_step(p.data, g, s["m"], s["v"], lr, *betas, eps, s["t"])
+        m, v, t = s["m"], s["v"], s["t"]
+        p.data = adam_step(p.data, g, m, v, lr, *betas, eps, t, keep)
 
 
-def adam_step(p, g, m, v, lr, beta1, beta2, eps, t):
-    """Step t of Adam's algorithm on arrays, in place; returns p."""
+def adam_step(p, g, m, v, lr, beta1, beta2, eps, t, keep=1):
+    """Step t of Adam's algorithm from `keep` p on arrays, in place; returns p."""
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2
@@ -263,6 +271,8 @@ def adam_step(p, g, m, v, lr, beta1, beta2, eps, t):
     root += eps
     change = m / root
     change *= lr / (1 - beta1**t)
+    if keep != 1:
+        p *= keep
     p -= change
     return p
 
@@ -279,8 +289,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def update(self, p, g, s, lr, betas, eps, weight_decay):
-        p.data *= 1 - lr * weight_decay
-        super().update(p, g, s, lr, betas, eps, 0)
+        super().update(p, g, s, lr, betas, eps, 0, keep=1 - lr * weight_decay)
 
 
 # ---- gradients, clipped before the step -----------------------------------------
@@ -326,8 +335,7 @@ class EMA:
     def update(self):
         """Take the present weights into the averages."""
         for e, p in zip(self.averages, self.params):
-            e *= self.decay
-            e += (1 - self.decay) * p.data
+            ema_step(e, p.data, self.decay)
 
     @contextlib.contextmanager
     def averaged(self):
@@ -355,3 +363,10 @@ class EMA:
         self.averages = [
             np.array(state[k], like=p.data) for k, p in zip(shapes, self.params)
         ]
+
+
+def ema_step(e, p, decay):
+    """decay e + (1 - decay) p in the place of e; returns e."""
+    e *= decay
+    e += (1 - decay) * p
+    return e
