@@ -58,16 +58,20 @@ def team(x, least):
 
 
 def _kind(x):
-    """What the machine code depends on: the type, and number of axes of an array."""
+    """What the machine code depends on: a number's type, an array's and its axes."""
+    if type(x) is not np.ndarray:
+        return type(x)
     if not x.flags.c_contiguous:
         raise ValueError(f"share: an array of shape {x.shape} is not contiguous")
-    return x.dtype, x.ndim if type(x) is np.ndarray else None
+    return x.dtype.char, x.ndim
 
 
 def _type(kind):
-    dtype, ndim = kind
-    number = numba.from_dtype(dtype)
-    return number if ndim is None else types.Array(number, ndim, "C")
+    """The same in numba's words."""
+    if isinstance(kind, type):
+        return numba.from_dtype(np.dtype(kind))
+    char, ndim = kind
+    return types.Array(numba.from_dtype(np.dtype(char)), ndim, "C")
 
 
 # ---- the threads: OpenMP's, or the calling one alone -----------------------------
