@@ -48,7 +48,7 @@ def draw(results, path):
     lines(panels[-1], races, lambda result: result.get("own", math.nan) / 1e6)
     panels[-1].set(title="causal attention: peak memory, MB", xlabel="sequence length")
     if rows:
-        panels[0].legend(frameon=False, loc="upper left")
+        panels[0].legend(frameon=False, loc="best")
     plot.save(figure, path)
 
 
@@ -89,7 +89,8 @@ def ratios(axes, measured):
     axes.yaxis.set_major_locator(LogLocator(2, numticks=20))
     axes.margins(x=0.01, y=0.12)
     axes.set_ylim(top=2 * axes.get_ylim()[1])  # room for the legend
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    tick = lambda y, _: f"{y:g}" if y >= 1 else f"1/{1 / y:g}"
+    axes.yaxis.set_major_formatter(FuncFormatter(tick))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xticks(range(len(found)), list(found))
     axes.tick_params(axis="x", length=0, labelcolor=plot.INK)

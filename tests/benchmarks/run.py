@@ -3,9 +3,9 @@
     python tests/benchmarks/run.py [PART ...] [--quick] [--write] [--only NAME,...]
 
 Parts, all by default: steps, ops, scaling, memory, compile. --quick: one short round,
-small sizes, no torch.compile; only shows that all works. --write keeps the figures in results.json and
-writes docs/benchmarks.md and its picture from them. All of it takes about half an hour
-of a quiet machine, most of it for torch.compile and JAX to compile.
+small sizes, no torch.compile; only shows that all works. --write keeps the figures in
+results.json and writes docs/benchmarks.md and its picture from them. All of it takes
+about half an hour of a quiet machine, most of it for torch.compile and JAX to compile.
 """
 
 import argparse
