@@ -138,7 +138,8 @@ def _product(low, high, starts, columns, values, x, y):
 
 
 @njit(cache=True)
-def _ask_for_row(x, i):
+def ask_for_row(x, i):
+    """Ask for x[i] of a matrix, without waiting for it."""
     width = 4 * x.shape[1]
     start = x.ctypes.data + i * width
     for byte in range(0, width, 64):
@@ -153,7 +154,7 @@ def _sampled(low, high, starts, columns, a, b, y):
         for i in range(low[part], high[part]):
             row = a[i]
             for e in range(starts[i], starts[i + 1]):
-                _ask_for_row(b, columns[min(e + AHEAD, last)])
+                ask_for_row(b, columns[min(e + AHEAD, last)])
                 other, total = b[columns[e]], float32(0)
                 for k in range(n):
                     total += row[k] * other[k]

@@ -10,7 +10,7 @@ from ..errors import ShapeError
 from ..tensor import composite, op
 from .elementwise import exp
 from .examples import distinct, normal
-from .index import accumulate, scatter, take
+from .index import accumulate, getitem, scatter
 
 
 @composite
@@ -54,8 +54,8 @@ def segment_softmax(x, segments, num_segments):
     """
     segments = _checked("segment_softmax", x, segments, num_segments)
     top = _segment_max(getattr(x, "_data", x), segments, num_segments)
-    e = exp(x - top[segments])
-    return e / take(_sum(e, segments, num_segments), segments, axis=0)
+    e = exp(x - getitem(top, segments))
+    return e / getitem(_sum(e, segments, num_segments), segments)
 
 
 def _sum(x, segments, num_segments):
@@ -74,9 +74,9 @@ def _segment_max(x, segments, num_segments):
 
 def _share_among_equals(g, y, x, segments, num_segments):
     """Hand g to the entries equal to their segment's largest; ties share it."""
-    chosen = (x == y[segments]).astype(x.dtype)
-    share = chosen / _sum(chosen, segments, num_segments)[segments]
-    return g[segments] * share
+    chosen = (x == getitem(y, segments)).astype(x.dtype)
+    share = chosen / getitem(_sum(chosen, segments, num_segments), segments)
+    return getitem(g, segments) * share
 
 
 _segment_max.rules(x=_share_among_equals)
