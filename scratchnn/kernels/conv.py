@@ -22,8 +22,7 @@ from numba import float32, int64, njit, prange
 
 from .. import threads
 from . import threads as pool  # noqa: F401  one pool of threads, or Unavailable
-from .tile import LANES, LONG, ROWS, VECTORS
-from .tile import dots, long_tile, move, narrow_tile, tile
+from .tile import LANES, LONG, ROWS, VECTORS, dots, long_tile, move, tiles
 
 WIDTH, LONG_WIDTH = VECTORS * LANES, LONG * LANES  # windows in a tile
 ENOUGH = 64  # vectors in a sum of conv2d_weight, so that its end doesn't matter
@@ -108,24 +107,13 @@ def _place(y, begin, shape, part, stride, wide, length, width, bias):
 @njit(cache=True)
 def _windows(frame, weight, w, k, outs, offset, first, count, wide, length):
     """wide[o, q] = sum_k weight[o, k] frame[offset[k] + q] for q < count, or more."""
-    at, x, to = weight.ctypes.data, frame.ctypes.data, wide.ctypes.data
+    at, x, to = weight.ctypes.data + 4 * w, frame.ctypes.data, wide.ctypes.data
     table = offset.ctypes.data + 8 * first
-    if outs == 1:
-        for q in range(0, count, LONG_WIDTH):
-            long_tile(at + 4 * w, k, 1, x + 4 * q, table, k, to + 4 * q, length)
+    if outs > 1:
+        tiles(at, k, 1, outs, x, table, k, to, length, count, 0)
         return
-    vectors = -(-count // LANES)
-    narrow = LANES * max(0, vectors - 2 * (-vectors % 3))  # from there on, tiles of two
-    for o in range(0, outs, ROWS):
-        rows, own, q = min(ROWS, outs - o), at + 4 * (w + o * k), 0
-        while q < count:
-            place = to + 4 * (o * length + q)
-            if q < narrow:
-                tile(own, k, rows, x + 4 * q, table, k, place, length)
-                q += WIDTH
-            else:
-                narrow_tile(own, k, rows, x + 4 * q, table, k, place, length)
-                q += 2 * LANES
+    for q in range(0, count, LONG_WIDTH):
+        long_tile(at, k, 1, 1, x + 4 * q, table, k, to + 4 * q, length, 0)
 
 
 @njit(parallel=True, cache=True)

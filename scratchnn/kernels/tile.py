@@ -18,7 +18,7 @@ integers; distances and offsets count float32 numbers.
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -100,9 +100,9 @@ def _tile(count, width):
     """A tile of `count` rows and `width` vectors."""
 
     @intrinsic
-    def tile(context, a, row_a, rows, b, offset, n, c, row_c):
+    def tile(context, a, row_a, step_a, rows, b, offset, n, c, row_c, add):
         def code(context, build, signature, args):
-            a, row_a, rows, b, offset, n, c, row_c = args
+            a, row_a, step_a, rows, b, offset, n, c, row_c, add = args
             starts = list(_row_starts(build, a, row_a, rows, count))
             multiply_add = _multiply_add(build)
 
@@ -110,34 +110,64 @@ def _tile(count, width):
                 start, new = _integer(build, offset, k), []
                 places = [build.add(start, INDEX(LANES * j)) for j in range(width)]
                 right = [build.load(_vector(build, b, j), align=4) for j in places]
+                along = build.mul(k, step_a)
                 for i, row in enumerate(starts):
-                    left = _spread(build, build.load(_number(build, row, k)))
+                    left = _spread(build, build.load(_number(build, row, along)))
                     for j in range(width):
                         s = sums[width * i + j]
                         new.append(build.call(multiply_add, [left, right[j], s]))
                 return new
 
             found = _sum_over(build, n, count * width, step)
-            for i in range(count):
-                row = build.mul(INDEX(i), row_c)
-                for j in range(width):
-                    place = build.add(row, INDEX(LANES * j))
-                    value = found[width * i + j]
-                    build.store(value, _vector(build, c, place), align=4)
+            places = [
+                _vector(build, c, build.add(build.mul(INDEX(i), row_c), INDEX(j)))
+                for i in range(count)
+                for j in range(0, LANES * width, LANES)
+            ]
+            with build.if_else(build.icmp_signed("!=", add, INDEX(0))) as (yes, no):
+                with yes:
+                    for place, value in zip(places, found):
+                        value = build.fadd(build.load(place, align=4), value)
+                        build.store(value, place, align=4)
+                with no:
+                    for place, value in zip(places, found):
+                        build.store(value, place, align=4)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 8), code
+        return types.void(*[types.intp] * 10), code
 
-    tile.__doc__ = f"""c[i, j] = sum_(k < n) a[i row_a + k] b[offset[k] + j].
+    tile.__doc__ = f"""c[i, j] = sum_(k < n) a[i row_a + k step_a] b[offset[k] + j].
 
-    For i < {count} and j < {width} LANES, at c + i row_c + j. If a has fewer rows than
-    {count}, the others repeat the last and c has room for them.
+    For i < {count} and j < {width} LANES, at c + i row_c + j, where it is added to what
+    is there if `add`. If a has fewer `rows` than {count}, the others repeat the last
+    and c has room for them.
     """
     return tile
 
 
 tile, narrow_tile = _tile(ROWS, VECTORS), _tile(ROWS, 2)
 long_tile = _tile(1, LONG)
+
+
+@njit(cache=True)
+def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
+    """The same for any numbers of rows and columns: tile beside tile.
+
+    c has room for whole tiles: rows up to a multiple of ROWS, and `columns` up to a
+    multiple of LANES, of 2 LANES if they are fewer than that.
+    """
+    vectors = -(-columns // LANES)
+    narrow = LANES * max(0, vectors - 2 * (-vectors % VECTORS))  # from there two wide
+    for i in range(0, rows, ROWS):
+        left, own, j = rows - i, a + 4 * i * row_a, 0
+        while j < columns:
+            at, to = b + 4 * j, c + 4 * (i * row_c + j)
+            if j < narrow:
+                tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
+                j += VECTORS * LANES
+            else:
+                narrow_tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
+                j += 2 * LANES
 
 
 @intrinsic
