@@ -42,6 +42,8 @@ KERNELS = {  # op: its file in this folder
     "_dropout": "dropout",
     "max_windows": "pool",
     "sum_windows": "pool",
+    "max_windows": "pool",
+    "sum_windows": "pool",
     "softmax": "softmax",
     "log_softmax": "softmax",
     "_bce": "loss",
