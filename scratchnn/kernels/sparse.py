@@ -161,6 +161,12 @@ def _sampled(low, high, starts, columns, a, b, y):
                 y[e] = total
 
 
+@njit(cache=True)
+def _pick(order, y, values):
+    for e in range(len(order)):
+        y[e] = values[order[e]]
+
+
 def _run(loop, starts, columns, *arrays):
     """The loop on parts of the rows, one for each thread, with equally many entries."""
     n = team(columns, LEAST // max(arrays[1].shape[1], 1))
@@ -181,7 +187,10 @@ def _fits(x, n):
 
 def _multiply(values, x, pattern):
     starts, columns, order = pattern.by_row
-    values = values if order is None else np.take(values, order)
+    if order is not None:
+        sorted_values = np.empty(len(order), np.float32)
+        share(_pick, (order, sorted_values), (values,), team(order, LEAST))
+        values = sorted_values
     y = np.empty((pattern.shape[0], *x.shape[1:]), np.float32)
     _run(_product, starts, columns, values, _rows(x), _rows(y))
     return y
@@ -236,6 +245,6 @@ def sampled_matmul_rule(g, y, need, a, b, pattern):
 
 def warmup():
     """Compile both kernels."""
-    x, pattern = np.ones((1, 1), np.float32), Pattern([0], [0], (1, 1))
-    sparse_matmul_forward(x[0], x, pattern)
+    x, pattern = np.ones((2, 1), np.float32), Pattern([1, 0], [0, 1], (2, 2))
+    sparse_matmul_forward(x[:, 0].copy(), x, pattern)  # rows not in order: sorts
     sampled_matmul_forward(x, x, pattern)
