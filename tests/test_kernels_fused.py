@@ -96,6 +96,55 @@ def test_rules_pass_an_infinite_or_missing_gradient_as_the_reference_does(name):
     np.testing.assert_array_equal(fast, slow)
 
 
+def chosen(x, y):
+    """where(x > 0, x, y) and its gradients."""
+
+    def run():
+        a, b = (Tensor(v, requires_grad=True) if np.ndim(v) else v for v in (x, y))
+        z = snn.where(a > 0, a, b) + snn.where(a > 1, b, a)
+        z.backward(np.full(z.shape, np.inf, np.float32))
+        return [z.data, a.grad] + ([b.grad] if np.ndim(y) else [])
+
+    return both(run)
+
+
+@pytest.mark.parametrize("shape", [(257, 131), (1,), (0, 5)])
+def test_where_equals_the_reference_also_for_infinite_gradients(shape):
+    x, y = float32(*shape), float32(*shape)
+    assert ran("where", x > 0, x, y) and ran("where", x > 0, 0, y)
+    for other in (y, 0, 0.5, -np.inf):
+        for fast, slow in zip(*chosen(x, other)):
+            assert fast.dtype == slow.dtype == np.float32
+            np.testing.assert_array_equal(fast, slow)
+
+
+def test_where_of_other_types_and_shapes_is_left_to_numpy():
+    x = float32(5, 3)
+    c = x > 0
+    for args in (
+        (c, x, x[0]), (c[0], x, x), (c, x, x.astype(np.float64)), (c, x, c),
+        (c, x, np.float64(0)), (x, x, x), (True, x, x), (c, np.float32(1), x),
+    ):  # fmt: skip
+        assert not ran("where", *args)
+        fast, slow = both(lambda: snn.where(*args))
+        assert fast.dtype == slow.dtype and np.array_equal(fast, slow)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_rules_made_of_where_keep_a_gradient_out_of_the_other_input(name):
+    x, y = float32(64, 33), float32(64, 33)
+    y[3], x[5, 6] = x[3], np.nan
+    g = np.full((64, 33), np.inf, np.float32)
+
+    def run():
+        a, b = Tensor(x, requires_grad=True), Tensor(y, requires_grad=True)
+        TABLE[name].call(a, b).backward(g)
+        return a.grad, b.grad
+
+    for fast, slow in zip(*both(run)):
+        np.testing.assert_array_equal(fast, slow)
+
+
 ROWS = ["softmax", "log_softmax"]
 SHAPES = [(257, 131), (64, 4, 3, 24), (5, 1), (65,), (0, 5), (2, 3, 1021)]
 

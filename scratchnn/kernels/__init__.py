@@ -39,9 +39,8 @@ KERNELS = {  # op: its file in this folder
     "leaky_relu": "elementwise",
     "silu": "elementwise",
     "_gelu_tanh": "elementwise",
+    "where": "elementwise",
     "_dropout": "dropout",
-    "max_windows": "pool",
-    "sum_windows": "pool",
     "max_windows": "pool",
     "sum_windows": "pool",
     "softmax": "softmax",
@@ -124,6 +123,8 @@ def _lazy(name, file):
     each = PRODUCTS.get(name)
 
     def suited(x, inputs):
+        if name == "where":  # x is the condition
+            x = next((v for v in inputs if type(v) is np.ndarray), x)
         return suits(x, each * len(inputs[0])) if each else suits(x)
 
     def fast(x, *inputs, **params):

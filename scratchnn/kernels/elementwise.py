@@ -110,6 +110,21 @@ def _gelu_rule(g, x, gx):
         gx[i] = g[i] * (s + v * s * (ONE - s) * slope)
 
 
+# NumPy's where branches: slow, where the processor can't guess the condition.
+@scalar
+def _where(condition, x, y, z):
+    for i in range(x.size):
+        a, b = x[i], y[i]  # both read: no branch
+        z[i] = a if condition[i] else b
+
+
+@scalar
+def _where_or(condition, x, z, value, number):
+    for i in range(x.size):
+        a = x[i]
+        z[i] = a if condition[i] == value else number
+
+
 def _forward(loop, least=EXP):
     """The kernel that runs a loop over the entries of x and y, given in one row."""
 
@@ -143,6 +158,27 @@ def row(x):
     return np.ascontiguousarray(x, dtype=np.float32).reshape(-1)
 
 
+def where_forward(condition, x, y):
+    """x where the condition holds, else y; one of them may be a number."""
+    shape = x.shape if type(x) is np.ndarray else y.shape
+    c = condition
+    if type(c) is not np.ndarray or c.dtype != bool or c.shape != shape:
+        return NotImplemented
+    arrays = [v for v in (x, y) if type(v) is np.ndarray]
+    numbers = [np.float32(v) for v in (x, y) if type(v) in (int, float)]
+    same = all(v.dtype == np.float32 and v.shape == shape for v in arrays)
+    if not same or len(arrays) + len(numbers) < 2:
+        return NotImplemented
+    z = np.empty(shape, np.float32)
+    rows = (np.ascontiguousarray(c).reshape(-1), *map(row, arrays), z.reshape(-1))
+    if numbers:
+        value = np.bool_(type(x) is np.ndarray)
+        share(_where_or, rows, (value, *numbers), team(z, COPY))
+    else:
+        share(_where, rows, (), team(z, COPY))
+    return z
+
+
 relu_forward, relu_rule = _forward(_relu, COPY), _rule(_relu_rule, "y", COPY)
 leaky_relu_forward = _forward(_leaky_relu, COPY)
 leaky_relu_rule = _rule(_leaky_relu_rule, "x", COPY)
@@ -167,3 +203,5 @@ def warmup():
     gelu_tanh_rule(x, x, (True,), x)
     leaky_relu_forward(x, negative_slope=0.1)
     leaky_relu_rule(x, x, (True,), x, negative_slope=0.1)
+    where_forward(x > 0, x, x)
+    where_forward(x > 0, x, 0)

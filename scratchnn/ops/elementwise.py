@@ -269,6 +269,7 @@ where.rules(
     y=lambda g, _out, condition, _x, _y: where(condition, 0, g),
 )
 where.example(booleans(3, 5), normal(3, 5), normal(5))
+where.example(booleans(3, 5), normal(3, 5), normal(3, 5))
 
 
 @op
