@@ -16,234 +16,236 @@ Heads lie side by side in memory. They are read where they are, and their gradie
 written where the packed ones belong: no transposed copies but of blocks in the cache.
 """
 
+import functools
 import math
 
 import numpy as np
 from numba import float32
 
-from .exp import ONE, ZERO, exp
-from .share import share, team
-from .softmax import rows_loop, top_of
-from .tile import LANES, ROWS, VECTORS, move, tiles
+from ..threads import get_num_threads
+from .exp import ONE, ZERO, exp_down
+from .share import share
+from .softmax import rows_loop
+from .tile import LANES, ROWS, VECTORS, largest, move, tiles
 
 QUERIES = 64
 KEYS = 5 * VECTORS * LANES
 PITCH = KEYS + LANES  # from one row of scores to the next: not a power of two
 LEAST = 16_384  # scores from which two threads pay
+NO_MASK = np.empty(0, np.bool_)
 LOWEST, NOTHING = float32(np.finfo(np.float32).min), float32(-0.0)
 
 
+# Rows and blocks are indexed, never sliced: a slice costs as much as 50 exponentials.
+
+
 @rows_loop
-def _bring(place, b, h, n, d, to, width):
-    """Rows of a head into `to`, `width` numbers apart."""
+def _bring(place, b, h, n, d, to):
+    """The n rows of a head into the first d columns of `to`."""
     start = place[0] + 4 * (b * place[1] + h * place[2])
     for i in range(n):
-        at = to.ctypes.data + 4 * i * width
+        at = to.ctypes.data + 4 * i * to.shape[1]
         move(at, start + 4 * i * place[3], d, NOTHING)
 
 
 @rows_loop
-def _take(place, b, h, first, n, d, rows, width):
-    """Rows of `rows`, `width` numbers apart, to a head's rows from `first` on."""
+def _take(place, b, h, first, n, d, rows):
+    """The first d columns of n rows to a head's rows from `first` on."""
     start = place[0] + 4 * (b * place[1] + h * place[2] + first * place[3])
     for i in range(n):
-        at = rows.ctypes.data + 4 * i * width
+        at = rows.ctypes.data + 4 * i * rows.shape[1]
         move(start + 4 * i * place[3], at, d, NOTHING)
 
 
 @rows_loop
-def _turn(x, n, d, width, y):
-    """x (n, width) by blocks of KEYS rows, each transposed: y (blocks, d, PITCH)."""
+def _turn(x, n, d, y):
+    """Transpose blocks of KEYS rows: x (n, d) to y (blocks d, KEYS)."""
     for first in range(0, n, KEYS):
-        block = first // KEYS * d * PITCH
+        block = first // KEYS * d
         for j in range(min(KEYS, n - first)):
-            row = (first + j) * width
             for i in range(d):
-                y[block + i * PITCH + j] = x[row + i]
+                y[block + i, j] = x[first + j, i]
 
 
 @rows_loop
-def _hide(row, keys, mask, i):
-    """Scores of keys that a query may not see: -inf. mask[i :] is its row, if any."""
-    for j in range(keys if len(mask) else 0):
-        if not mask[i + j]:
-            row[j] = -np.inf
+def _top(scores, i, seen, mask, start):
+    """The largest of the first scores of row i, once those that are masked are -inf.
 
-
-@rows_loop
-def _seen(row, seen, keys, mask, i):
-    """The largest score among those seen; the others become 0 or -inf."""
-    _hide(row, seen, mask, i)
-    for j in range(seen, keys):
-        row[j] = ZERO
-    return top_of(row[:seen]) if seen > 0 else LOWEST
+    mask[start:] is the query's row of the mask, if there is one. nan may pass by: e^nan
+    makes the whole row nan without it.
+    """
+    for j in range(seen if len(mask) else 0):
+        if not mask[start + j]:
+            scores[i, j] = -np.inf
+    if seen >= LANES:
+        return largest(scores.ctypes.data + 4 * i * scores.shape[1], seen)
+    top = LOWEST
+    for j in range(seen):
+        top = scores[i, j] if scores[i, j] > top else top
+    return top
 
 
 @rows_loop
 def _larger(a, b):
-    """max(a, b), at least LOWEST; nan if b is nan."""
+    """max(a, b); nan if b is nan."""
     return a if b <= a else b
 
 
 @rows_loop
-def _mask_row(mask_shape, b, h, t, S):
-    """Where the row of a query begins in a mask of shape (B or 1, h or 1, T or 1, S)."""
-    B, H, T = mask_shape
-    return (((b if B > 1 else 0) * H + (h if H > 1 else 0)) * T + (t if T > 1 else 0)) * S
+def _mask_row(sizes, b, h, t, S):
+    """Where a query's row begins in a mask of shape (B or 1, h or 1, T or 1, S)."""
+    B, H, T = sizes[5], sizes[6], sizes[7]
+    row = (b if B > 1 else 0) * H + (h if H > 1 else 0)
+    return (row * T + (t if T > 1 else 0)) * S
 
 
 @rows_loop
-def _forward(units, scratch, places, mask, sizes, scale, by_key, by_place):
-    """The blocks of queries of some heads, `units` of a block's number each.
+def _forward(
+    units, k, v, turned, scores, out, tops, totals, places, mask, sizes, scale, by_key,
+    by_place,
+):  # fmt: skip
+    """Blocks of queries: `units` are their numbers, counted through all heads.
 
-    sizes: heads, T, S, d, causal and the three axes of the mask. by_key, by_place: where
-    row k of a turned block, or of a straight one, begins.
+    places: of q, k, v, y. sizes: heads, T, S, d, causal, the mask's first three axes.
+    by_key, by_place: where row k of a turned block, or of a straight one, begins. All
+    else is room to work.
     """
     heads, T, S, d, causal = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    masks = sizes[5], sizes[6], sizes[7]
-    width, blocks = by_place[1], -(-T // QUERIES)
-    own = scratch[0]
-    rows, keys = S * width, -(-S // KEYS) * d * PITCH
-    v, turned = own[:rows], own[rows : rows + keys]
-    k = own[rows + keys : 2 * rows + keys]
-    rest = own[2 * rows + keys :]
-    scores, out = rest[: QUERIES * PITCH], rest[QUERIES * PITCH :]
-    tops, totals = out[QUERIES * width :], out[QUERIES * width + QUERIES :]
-    q, now = places[0], -1
+    width, blocks, q, now = out.shape[1], -(-T // QUERIES), places[0], -1
     for unit in units:
         head, first = unit // blocks, unit % blocks * QUERIES
-        b, h = head // heads, head % heads
+        b, h, n = head // heads, head % heads, min(QUERIES, T - first)
         if head != now:
-            _bring(places[1], b, h, S, d, k, width)
-            _turn(k, S, d, width, turned)
-            _bring(places[2], b, h, S, d, v, width)
+            _bring(places[1], b, h, S, d, k)
+            _turn(k, S, d, turned)
+            _bring(places[2], b, h, S, d, v)
             now = head
-        n = min(QUERIES, T - first)
-        start = q[0] + 4 * (b * q[1] + h * q[2] + first * q[3])
         for i in range(n):
             tops[i], totals[i] = LOWEST, ZERO
         for key in range(0, min(S, first + n) if causal else S, KEYS):
             count = min(KEYS, S - key)
             tiles(
-                start, q[3], 1, n, turned.ctypes.data + 4 * (key // KEYS * d * PITCH),
-                by_key.ctypes.data, d, scores.ctypes.data, PITCH, count, 0,
+                q[0] + 4 * (b * q[1] + h * q[2] + first * q[3]), q[3], 1, n,
+                turned.ctypes.data + 4 * (key // KEYS * d * PITCH), by_key.ctypes.data,
+                d, scores.ctypes.data, PITCH, count, 0,
             )  # fmt: skip
             for i in range(n):
-                row, t = scores[i * PITCH : i * PITCH + count], first + i
+                t = first + i
                 seen = max(0, min(count, t + 1 - key)) if causal else count
-                top = _seen(row, seen, count, mask, _mask_row(masks, b, h, t, S) + key)
+                top = _top(scores, i, seen, mask, _mask_row(sizes, b, h, t, S) + key)
                 new, total = _larger(tops[i], top * scale), ZERO
                 for j in range(seen):
-                    p = exp(row[j] * scale - new)
-                    row[j] = p
+                    p = exp_down(scores[i, j] * scale - new)
+                    scores[i, j] = p
                     total += p
-                keep = exp(tops[i] - new)
+                for j in range(seen, count):
+                    scores[i, j] = ZERO
+                keep = exp_down(tops[i] - new)
                 tops[i], totals[i] = new, totals[i] * keep + total
-                if key > 0:
-                    for j in range(i * width, i * width + width):
-                        out[j] *= keep
+                for j in range(width if key > 0 else 0):
+                    out[i, j] *= keep
             tiles(
                 scores.ctypes.data, PITCH, 1, n, v.ctypes.data + 4 * key * width,
                 by_place.ctypes.data, count, out.ctypes.data, width, d, key,
             )  # fmt: skip
         for i in range(n):
-            scale_out = ZERO if totals[i] == ZERO else ONE / totals[i]
-            for j in range(i * width, i * width + width):
-                out[j] *= scale_out
-        _take(places[3], b, h, first, n, d, out, width)
+            share = ZERO if totals[i] == ZERO else ONE / totals[i]
+            for j in range(width):
+                out[i, j] *= share
+        _take(places[3], b, h, first, n, d, out)
 
 
 @rows_loop
-def _backward(units, scratch, places, mask, sizes, scale, by_key, by_place):
-    """The gradients of some heads. places: of q, k, v, y, g, dq, dk, dv."""
+def _backward(
+    units, q, k, v, y, g, dq, dk, dv, turned_k, turned_v, scores, ds, tops, shares,
+    places, mask, sizes, scale, by_key, by_place,
+):  # fmt: skip
+    """The gradients of some heads: `units` are their numbers.
+
+    places: of q, k, v, y, g, dq, dk, dv. scores: a block of queries with all keys, a
+    block of keys after the other. The rest as in _forward.
+    """
     heads, T, S, d, causal = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
-    masks, width = (sizes[5], sizes[6], sizes[7]), by_place[1]
-    own, end = scratch[0], 0
-    room, many = (S + ROWS) * width, -(-S // KEYS)
-    k, v, dk, dv = own[:room], own[room:], own[2 * room :], own[3 * room :]
-    end = 4 * room
-    room = T * width
-    q, g, y = own[end:], own[end + room :], own[end + 2 * room :]
-    end += 3 * room
-    room = many * d * PITCH
-    turned_k, turned_v = own[end:], own[end + room :]
-    end += 2 * room
-    scores, dp = own[end:], own[end + many * QUERIES * PITCH :]
-    dq = dp[QUERIES * PITCH :]
-    tops, shares, along = dq[QUERIES * width :], dq[QUERIES * (width + 1) :], ZERO
+    width, keys, straight = q.shape[1], by_key.ctypes.data, by_place.ctypes.data
     for unit in units:
         b, h = unit // heads, unit % heads
-        for at, n, x in ((0, T, q), (1, S, k), (2, S, v), (3, T, y), (4, T, g)):
-            _bring(places[at], b, h, n, d, x, width)
-        _turn(k, S, d, width, turned_k)
-        _turn(v, S, d, width, turned_v)
-        for i in range(S * width):
-            dk[i] = ZERO
-            dv[i] = ZERO
+        _bring(places[0], b, h, T, d, q)
+        _bring(places[1], b, h, S, d, k)
+        _bring(places[2], b, h, S, d, v)
+        _bring(places[3], b, h, T, d, y)
+        _bring(places[4], b, h, T, d, g)
+        _turn(k, S, d, turned_k)
+        _turn(v, S, d, turned_v)
+        for i in range(S):
+            for j in range(width):
+                dk[i, j], dv[i, j] = ZERO, ZERO
         for first in range(0, T, QUERIES):
             n, t0 = min(QUERIES, T - first), 4 * first * width
             limit = min(S, first + n) if causal else S
             for i in range(n):
-                tops[i] = LOWEST
+                tops[i], shares[i] = LOWEST, ZERO
             for key in range(0, limit, KEYS):
                 count, block = min(KEYS, S - key), key // KEYS
-                part = scores[block * QUERIES * PITCH : (block + 1) * QUERIES * PITCH]
+                row = block * QUERIES
                 tiles(
                     q.ctypes.data + t0, width, 1, n,
-                    turned_k.ctypes.data + 4 * block * d * PITCH, by_key.ctypes.data, d,
-                    part.ctypes.data, PITCH, count, 0,
+                    turned_k.ctypes.data + 4 * block * d * PITCH, keys, d,
+                    scores.ctypes.data + 4 * row * PITCH, PITCH, count, 0,
                 )  # fmt: skip
                 for i in range(n):
-                    row, t = part[i * PITCH : i * PITCH + count], first + i
+                    t = first + i
                     seen = max(0, min(count, t + 1 - key)) if causal else count
-                    at = _mask_row(masks, b, h, t, S) + key
-                    top = _seen(row, seen, count, mask, at)
+                    start = _mask_row(sizes, b, h, t, S) + key
+                    top = _top(scores, row + i, seen, mask, start)
                     tops[i] = _larger(tops[i], top * scale)
-            for i in range(n):
-                total = ZERO
-                for key in range(0, limit, KEYS):
-                    start = key // KEYS * QUERIES * PITCH + i * PITCH
-                    seen = min(KEYS, S - key)
-                    seen = min(seen, first + i + 1 - key) if causal else seen
-                    row = scores[start : start + KEYS]
+            for key in range(0, limit, KEYS):  # scores become e^(scores - top)
+                count, row = min(KEYS, S - key), key // KEYS * QUERIES
+                for i in range(n):
+                    seen, total = count, ZERO
+                    if causal:
+                        seen = max(0, min(count, first + i + 1 - key))
                     for j in range(seen):
-                        row[j] = exp(row[j] * scale - tops[i])
-                        total += row[j]
-                shares[i] = ZERO if total == ZERO else ONE / total
+                        p = exp_down(scores[row + i, j] * scale - tops[i])
+                        scores[row + i, j] = p
+                        total += p
+                    for j in range(seen, count):
+                        scores[row + i, j] = ZERO
+                    shares[i] += total
+            for i in range(n):
+                shares[i] = ZERO if shares[i] == ZERO else ONE / shares[i]
+                along = ZERO
+                for j in range(d):
+                    along += g[first + i, j] * y[first + i, j]
+                tops[i] = along  # D from here on
             for key in range(0, limit, KEYS):
                 count, block = min(KEYS, S - key), key // KEYS
-                part = scores[block * QUERIES * PITCH : (block + 1) * QUERIES * PITCH]
+                row, k0 = block * QUERIES, 4 * key * width
                 tiles(
                     g.ctypes.data + t0, width, 1, n,
-                    turned_v.ctypes.data + 4 * block * d * PITCH, by_key.ctypes.data, d,
-                    dp.ctypes.data, PITCH, count, 0,
+                    turned_v.ctypes.data + 4 * block * d * PITCH, keys, d,
+                    ds.ctypes.data, PITCH, count, 0,
                 )  # fmt: skip
                 for i in range(n):
-                    along = ZERO
-                    gi, yi = g[(first + i) * width :], y[(first + i) * width :]
-                    for j in range(d):
-                        along += gi[j] * yi[j]
-                    p, ds = part[i * PITCH :], dp[i * PITCH :]
                     for j in range(count):
-                        p[j] *= shares[i]
-                        ds[j] = p[j] * (ds[j] - along) * scale
-                p, ds, k0 = part.ctypes.data, dp.ctypes.data, 4 * key * width
-                rows = by_place.ctypes.data
+                        p = scores[row + i, j] * shares[i]
+                        scores[row + i, j] = p
+                        ds[i, j] = p * (ds[i, j] - tops[i]) * scale
+                part = scores.ctypes.data + 4 * row * PITCH
                 tiles(
-                    p, 1, PITCH, count, g.ctypes.data + t0, rows, n,
+                    part, 1, PITCH, count, g.ctypes.data + t0, straight, n,
                     dv.ctypes.data + k0, width, d, 1,
                 )  # fmt: skip
                 tiles(
-                    ds, 1, PITCH, count, q.ctypes.data + t0, rows, n,
+                    ds.ctypes.data, 1, PITCH, count, q.ctypes.data + t0, straight, n,
                     dk.ctypes.data + k0, width, d, 1,
                 )  # fmt: skip
                 tiles(
-                    ds, PITCH, 1, n, k.ctypes.data + k0, rows, count,
+                    ds.ctypes.data, PITCH, 1, n, k.ctypes.data + k0, straight, count,
                     dq.ctypes.data, width, d, key,
                 )  # fmt: skip
-            _take(places[5], b, h, first, n, d, dq, width)
-        _take(places[6], b, h, 0, S, d, dk, width)
-        _take(places[7], b, h, 0, S, d, dv, width)
+            _take(places[5], b, h, first, n, d, dq)
+        _take(places[6], b, h, 0, S, d, dk)
+        _take(places[7], b, h, 0, S, d, dv)
 
 
 def _place(x):
@@ -251,41 +253,50 @@ def _place(x):
     return (x.ctypes.data, *(n // 4 for n in x.strides[:3]))
 
 
-def _run(loop, heads, mask, causal, units, room):
-    """Call a loop on `units` of work with all its places: heads are (B, h, T, d)."""
-    q, k = heads[:2]
-    (B, h, T, d), S = q.shape, k.shape[2]
+@functools.lru_cache(64)
+def _tables(h, T, S, d, causal, axes):
+    """sizes, scale, by_key, by_place of the loops."""
     width = max(2, -(-d // LANES)) * LANES
-    if mask is None:
-        mask, masks = np.empty(0, np.bool_), (1, 1, 1)
-    else:
+    sizes = np.array([h, T, S, d, causal, *axes])
+    scale = np.float32(1 / math.sqrt(d))
+    return sizes, scale, np.arange(d) * PITCH, np.arange(max(T, S, 2)) * width
+
+
+def _run(loop, places, shape, mask, causal, units, rows):
+    """Call a loop on `units` of work; shape: (B, h, T, S, d).
+
+    rows: the length of each array that a thread works in, and what a row of it has.
+    """
+    B, h, T, S, d = shape
+    axes, flat = (1, 1, 1), NO_MASK
+    if mask is not None:
         mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
-        mask = np.ascontiguousarray(np.broadcast_to(mask, (*mask.shape[:3], S)))
-        mask, masks = mask.reshape(-1), mask.shape[:3]
-    threads = min(team(np.broadcast_to(d, (B * h, T, S)), LEAST), max(units, 1))
-    share(
-        loop,
-        (np.arange(units), np.zeros((threads, room(T, S, d, width)), np.float32)),
-        (
-            np.array([_place(x) for x in heads]), mask,
-            np.array([h, T, S, d, bool(causal), *masks]),
-            np.float32(1 / math.sqrt(d)), np.arange(d) * PITCH,
-            np.arange(max(T, S, 2)) * width,
-        ),
-        threads,
-    )  # fmt: skip
+        axes = mask.shape[:3]
+        flat = np.ascontiguousarray(np.broadcast_to(mask, (*axes, S))).reshape(-1)
+    tables = _tables(h, T, S, d, bool(causal), axes)
+    threads = min(get_num_threads() if B * h * T * S >= LEAST else 1, max(units, 1))
+    row = {FULL: (tables[3][1],), TURNED: (PITCH,), SINGLE: ()}
+    room = [np.empty((threads * n, *row[k]), np.float32) for n, k in rows(T, S, d)]
+    whole = np.array(places), flat, *tables
+    share(loop, (np.arange(units), *room), whole, threads)
 
 
-def _room_forward(T, S, d, width):
+FULL, TURNED, SINGLE = range(3)  # rows of d numbers, of KEYS scores, of one number
+
+
+def _room_forward(T, S, d):
+    """k, v, turned, scores, out, tops, totals of _forward."""
+    turned = -(-S // KEYS) * d, TURNED
+    queries = [(QUERIES, row) for row in (TURNED, FULL, SINGLE, SINGLE)]
+    return [(S, FULL), (S, FULL), turned, *queries]
+
+
+def _room_backward(T, S, d):
+    """q, k, v, y, g, dq, dk, dv, turned_k, turned_v, scores, ds, tops, shares."""
     blocks = -(-S // KEYS)
-    scores = QUERIES * PITCH + QUERIES * (width + 2)
-    return 2 * S * width + blocks * d * PITCH + scores + LANES
-
-
-def _room_backward(T, S, d, width):
-    blocks = -(-S // KEYS)
-    kept = 4 * (S + ROWS) * width + 3 * T * width + 2 * blocks * d * PITCH
-    return kept + (blocks + 1) * QUERIES * PITCH + QUERIES * (width + 2) + LANES
+    full = [(n, FULL) for n in (T, S, S, T, T, QUERIES, S + ROWS, S + ROWS)]
+    turned = [(n, TURNED) for n in (blocks * d, blocks * d, blocks * QUERIES, QUERIES)]
+    return [*full, *turned, (QUERIES, SINGLE), (QUERIES, SINGLE)]
 
 
 def _can(*arrays):
@@ -305,14 +316,15 @@ def _is_plain(mask):
     )
 
 
-def _attend(q, k, v, y, mask, causal):
-    B, h, T, _ = q.shape
-    _run(_forward, (q, k, v, y), mask, causal, B * h * -(-T // QUERIES), _room_forward)
+def _attend(places, shape, mask, causal):
+    B, h, T, _, _ = shape
+    units = B * h * -(-T // QUERIES)
+    _run(_forward, places, shape, mask, causal, units, _room_forward)
 
 
-def _attend_rule(heads, mask, causal):
-    B, h = heads[0].shape[:2]
-    _run(_backward, heads, mask, causal, B * h, _room_backward)
+def _attend_rule(places, shape, mask, causal):
+    units = shape[0] * shape[1]
+    _run(_backward, places, shape, mask, causal, units, _room_backward)
 
 
 def _four(x):
@@ -336,13 +348,17 @@ def _heads_beside(shape):
     return np.empty((B, T, h, d), np.float32).swapaxes(1, 2)
 
 
+def _shape(q, k):
+    return *q.shape[:3], k.shape[2], q.shape[3]
+
+
 def attention_forward(q, k, v, mask, causal):
     """softmax(q k^T / sqrt(d)) v"""
     heads = _four_alike(q, k, v)
     if heads is None or not _is_plain(mask):
         return NotImplemented
     y = _heads_beside(heads[0].shape)
-    _attend(*heads, y, mask, causal)
+    _attend([_place(x) for x in (*heads, y)], _shape(*heads[:2]), mask, causal)
     return y.reshape(q.shape) if q.ndim < 4 else y
 
 
@@ -353,29 +369,23 @@ def attention_rule(g, y, need, q, k, v, mask, causal):
         return NotImplemented
     y, g = (_four(x if x.strides[-1] == 4 else x.copy()) for x in (y, g))
     found = [_heads_beside(x.shape) for x in heads]
-    _attend_rule((*heads, y, g, *found), mask, causal)
+    places = [_place(x) for x in (*heads, y, g, *found)]
+    _attend_rule(places, _shape(*heads[:2]), mask, causal)
     found = (gx.reshape(x.shape) for gx, x in zip(found, (q, k, v)))
     return tuple(gx if wanted else None for gx, wanted in zip(found, need))
 
 
-def _parts(q, kv, heads):
-    """q, k and v of a packed q, or of q and kv: views (B, h, T, d)."""
-    if kv is None:
-        parts = np.split(q.reshape(-1, *q.shape[-2:]), 3, axis=-1)
-    else:
-        kv = kv.reshape(-1, *kv.shape[-2:])
-        parts = [q.reshape(-1, *q.shape[-2:]), *np.split(kv, 2, axis=-1)]
-    return [_split_heads(x, heads) for x in parts]
-
-
-def _split_heads(x, heads):
-    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+def _packed(x, parts, heads):
+    """The places of parts that lie side by side in x (..., T, parts * width)."""
+    T, row = x.shape[-2:]
+    width, start = row // parts, x.ctypes.data
+    return [(start + 4 * i * width, T * row, width // heads, row) for i in range(parts)]
 
 
 def _packs(q, kv, heads, mask):
-    """Whether a kernel can do multihead_attention of these."""
+    """(B, h, T, S, d) of packed arrays that a kernel can do, else None."""
     width = q.shape[-1] // 3 if kv is None else q.shape[-1]
-    return (
+    can = (
         _can(q)
         and (kv is None or _can(kv))
         and q.ndim > 1
@@ -385,28 +395,36 @@ def _packs(q, kv, heads, mask):
         and (mask is None or q.ndim == 3)
         and _is_plain(mask)
     )
+    T, S = q.shape[-2], (q if kv is None else kv).shape[-2]
+    B = q.size // (T * q.shape[-1]) if can else 0
+    return (B, heads, T, S, width // heads) if can else None
+
+
+def _all_packed(q, kv, heads):
+    if kv is None:
+        return _packed(q, 3, heads)
+    return _packed(q, 1, heads) + _packed(kv, 2, heads)
 
 
 def multihead_attention_forward(q, kv, heads, mask, causal):
     """Each head's attention, side by side."""
-    if not _packs(q, kv, heads, mask):
+    shape = _packs(q, kv, heads, mask)
+    if shape is None:
         return NotImplemented
-    parts = _parts(q, kv, heads)
-    y = _heads_beside(parts[0].shape)
-    _attend(*parts, y, mask, causal)
-    return y.swapaxes(1, 2).reshape(*q.shape[:-1], -1)
+    y = np.empty((*q.shape[:-1], heads * shape[-1]), np.float32)
+    _attend(_all_packed(q, kv, heads) + _packed(y, 1, heads), shape, mask, causal)
+    return y
 
 
 def multihead_attention_rule(g, y, need, q, kv, heads, mask, causal):
     """The gradients by q and kv, packed as these are."""
-    if not _packs(q, kv, heads, mask) or g.dtype != np.float32:
+    shape = _packs(q, kv, heads, mask)
+    if shape is None or g.dtype != np.float32:
         return NotImplemented
     gq, gkv = np.empty_like(q), None if kv is None else np.empty_like(kv)
-    y, g = (
-        _split_heads(np.ascontiguousarray(x).reshape(-1, *x.shape[-2:]), heads)
-        for x in (y, g)
-    )
-    _attend_rule((*_parts(q, kv, heads), y, g, *_parts(gq, gkv, heads)), mask, causal)
+    y, g = np.ascontiguousarray(y), np.ascontiguousarray(g)
+    places = _all_packed(q, kv, heads) + _packed(y, 1, heads) + _packed(g, 1, heads)
+    _attend_rule(places + _all_packed(gq, gkv, heads), shape, mask, causal)
     return gq if need[0] else None, gkv if need[1] else None
 
 

@@ -86,6 +86,19 @@ def exp(x):
 
 
 @scalar
+def exp_down(x):
+    """e^x for x <= 0 as exp gives it, but 0 below -87.33: no number is subnormal."""
+    y = x if x > float32(-87.33) else float32(-87.33)
+    t = y * PER_LN2 + ROUND
+    n = t - ROUND
+    r = y - n * HIGH - n * LOW
+    p = (((E4 * r + E3) * r + E2) * r + E1) * r + E0
+    y = (p * (r * r) + r) + ONE
+    y *= _float(int32(_bits(t) - _bits(ROUND) + int32(127)) << int32(23))
+    return ZERO if x < float32(-87.33) else y
+
+
+@scalar
 def _power_of_2(n):
     return _float(int32((n + int32(127)) << int32(23)))
 

@@ -1,4 +1,4 @@
-"""tile, dots, move: what runs in the processor's vector registers.
+"""tile, dots, move, largest: what runs in the processor's vector registers.
 
 A product is fast if each number that is loaded serves many multiplications. So a small
 block of the result, a tile, stays in registers while the sum runs. `tile` serves
@@ -12,7 +12,7 @@ The rows of b need not be evenly spaced: row k begins `offset[k]` after b. In an
 those are the places that a kernel's entries see, so a convolution is such a product
 without the matrix of columns ever being written.
 
-numba has no vectors, so these three are written in LLVM's instructions. Addresses are
+numba has no vectors, so these are written in LLVM's instructions. Addresses are
 integers; distances and offsets count float32 numbers.
 """
 
@@ -242,3 +242,25 @@ def move(context, to, start, n, plus):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp, types.float32), code
+
+
+@intrinsic
+def largest(context, start, n):
+    """The largest of the n numbers at an address, n at least LANES; nan is passed by."""
+
+    def code(context, build, signature, args):
+        start, n = args
+        last = build.sub(n, INDEX(LANES))
+        top = cgutils.alloca_once_value(
+            build, build.load(_vector(build, start, last), align=4)
+        )
+        with cgutils.for_range_slice(
+            build, INDEX(0), last, INDEX(LANES), INDEX, inc=True
+        ) as (i, _):
+            value, old = build.load(_vector(build, start, i), align=4), build.load(top)
+            more = build.fcmp_ordered(">", value, old)
+            build.store(build.select(more, value, old), top)
+        name = f"llvm.vector.reduce.fmax.v{LANES}f32"
+        return build.call(_function(build, name, FLOAT, VECTOR), [build.load(top)])
+
+    return types.float32(types.intp, types.intp), code
