@@ -52,8 +52,8 @@ def missing_name(module):
 
 def explain(op, inputs, params, error):
     """The exception to raise instead of NumPy's `error` from the body of `op`."""
-    if isinstance(error, ShapeError):
-        return error
+    if isinstance(error, ShapeError) and op.name not in FITS:
+        return error  # of an op in the body: it says what doesn't fit
     try:
         fits = FITS[op.name] if op.name in FITS else _broadcast
         text = fits(*map(_shape, inputs), **params)
@@ -61,6 +61,8 @@ def explain(op, inputs, params, error):
         text = None
     if text:
         return ShapeError(op.name, text)
+    if isinstance(error, ShapeError):
+        return error
     given = ", ".join(
         f"{name} {_describe(x)}" for name, x in zip(_input_names(op, inputs), inputs)
     )
@@ -216,6 +218,68 @@ def _conv2d_weight(x, dy, size, **_):
     )
 
 
+def _attention(q, k, v, mask=None, causal=False):
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        if len(x) < 2:
+            return f"{name} {x} needs 2 axes or more: (..., its rows, numbers)"
+    if q[-1] != k[-1]:
+        return (
+            f"q {q} and k {k} need equal last axes, not {q[-1]} and {k[-1]}: a score "
+            "is the product of a query and a key"
+        )
+    if k[-2] != v[-2]:
+        return (
+            f"k {k} and v {v} need equal axes -2, not {k[-2]} and {v[-2]}: each key "
+            "has its value"
+        )
+    for a, b in ((q, k), (k, v), (q, v)):
+        if clash := _broadcast(a[:-2], b[:-2]):
+            return f"the axes before the last two of q {q}, k {k}, v {v}: {clash}"
+    scores = (*np.broadcast_shapes(q[:-2], k[:-2]), q[-2], k[-2])
+    return None if mask is None else _mask(_shape(mask), scores)
+
+
+def _mask(mask, scores):
+    """Whether a mask fits scores (..., T, S)."""
+    if not _broadcast(mask, scores):
+        return None
+    text = f"mask {mask} needs to be {scores[-2:]}, a row for each query, a column for "
+    text += f"each key, or to broadcast against the scores {scores}"
+    if mask[-2:] == scores[:-3:-1] != scores[-2:]:
+        return f"{text}. Its transpose would fit"
+    if len(mask) == 3 and len(scores) == 4 and mask == scores[:1] + scores[2:]:
+        return f"{text}. mask[:, None] would: one for all heads"
+    return text
+
+
+def _multihead_attention(q, kv=None, heads=1, mask=None, causal=False):
+    width = q[-1] // 3 if kv is None else q[-1]
+    if kv is None and q[-1] % 3:
+        return (
+            f"the last axis of q {q} needs to be 3 d: queries, keys and values side by "
+            "side; or give kv, for keys and values of their own"
+        )
+    if kv is not None and kv[-1] != 2 * width:
+        return (
+            f"the last axis of kv {kv} needs to be {2 * width}, twice that of q {q}: "
+            "keys and values side by side"
+        )
+    if not isinstance(heads, (int, np.integer)) or heads < 1 or width % heads:
+        return f"d = {width} is not heads={heads!r} equal parts; heads must divide it"
+    for name, x in (("q", q), ("kv", kv)):
+        if x is not None and len(x) < 2:
+            return f"{name} {x} needs 2 axes or more: (..., its rows, numbers)"
+
+    if kv is not None and (clash := _broadcast(q[:-2], kv[:-2])):
+        return f"the axes before the last two of q {q} and kv {kv}: {clash}"
+
+    def split(x):
+        return (*x[:-2], heads, x[-2], width // heads)
+
+    k = split(q if kv is None else kv)
+    return _attention(split(q), k, k, mask)
+
+
 def _reshape(x, shape):
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     size, known = int(np.prod(x)), int(np.prod([n for n in shape if n != -1]))
@@ -257,6 +321,8 @@ FITS = {
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
     "conv2d_weight": _conv2d_weight,
+    "attention": _attention,
+    "multihead_attention": _multihead_attention,
     "reshape": _reshape,
     "concatenate": _join,
 }

@@ -26,6 +26,7 @@ from .recording import is_recording
 _tick = itertools.count(1).__next__
 _new = object.__new__
 _SMALL = 4096  # bytes: below this, dropping an unread input is not worth the time
+_EXPLAINED = ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError
 
 
 class Node:
@@ -231,7 +232,7 @@ def _caller(entry):
             arrays.append(a)
         try:
             y = entry.run(*arrays, **params)
-        except (ValueError, IndexError, TypeError, AttributeError) as e:
+        except _EXPLAINED as e:
             raise explain(entry, arrays, params, e) from None
         if not tensors:
             return y

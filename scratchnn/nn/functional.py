@@ -6,6 +6,7 @@ Most are the ops themselves. The few functions here take their arguments as PyTo
 
 from .. import ops
 from ..errors import missing_name
+from ..ops.attention import attention_weights
 from ..ops.norm import channel_statistics
 
 linear = ops.linear
@@ -68,6 +69,19 @@ def pad(x, pad, *, value=0.0):
     pairs = list(zip(pad[::2], pad[1::2]))[::-1]
     widths = [(0, 0)] * (x.ndim - len(pairs)) + pairs
     return ops.pad(x, widths, constant_values=value)
+
+
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False
+):
+    """softmax(query key^T / sqrt(d)) value; see ops.attention.
+
+    dropout_p: each weight is 0 with that probability, always: give 0 when you evaluate.
+    """
+    if dropout_p == 0 or getattr(attn_mask, "requires_grad", False):  # an error
+        return ops.attention(query, key, value, attn_mask, is_causal)
+    weights = attention_weights(query, key, attn_mask, is_causal)
+    return ops.dropout(weights, dropout_p) @ value
 
 
 def batch_norm(

@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 
-from ..errors import ShapeError
 from ..tensor import op
 from .elementwise import where
 from .examples import normal
@@ -28,9 +27,7 @@ def _scale(k):
 
 def _seen(scores, mask, causal):
     """Which keys each query may see, as one boolean array, or None for all."""
-    seen = None
-    if mask is not None and _plain(mask).dtype == bool:
-        seen = _plain(mask)
+    seen = mask if mask is None or mask.dtype == bool else mask > -math.inf
     if causal:
         queries, keys = (np.arange(n, like=_plain(scores)) for n in scores.shape[-2:])
         past = keys <= queries[:, None]
@@ -38,14 +35,23 @@ def _seen(scores, mask, causal):
     return seen
 
 
-def _weights(q, k, mask, causal):
-    """P: what each query takes of each key; all 0 for a query that may see none."""
+def attention_weights(q, k, mask=None, causal=False):
+    """softmax(q k^T / sqrt(d)): what each query takes of each key, (..., T, S).
+
+    The rows add up to 1; that of a query which may see no key is 0. See attention.
+    """
     scores = matmul(q, _t(k)) * _scale(k)
-    if mask is not None and _plain(mask).dtype != bool:
-        scores = scores + mask
+    mask = None if mask is None else _plain(mask)
+    if mask is not None and mask.dtype.kind not in "bf":
+        raise TypeError(
+            f"mask has numbers of type {mask.dtype}; give booleans, as mask != 0, True "
+            "where a query may see a key, or floats to add to the scores"
+        )
     seen = _seen(scores, mask, causal)
     if seen is None:
         return softmax(scores, -1)
+    if mask is not None and mask.dtype != bool:
+        scores = scores + mask.astype(scores.dtype)
     hidden = float(np.finfo(scores.dtype).min)
     return softmax(where(seen, scores, hidden), -1) * seen
 
@@ -55,15 +61,15 @@ def attention(q, k, v, mask=None, causal=False):
     """softmax(q k^T / sqrt(d)) v: a mean of the values, weighted by query and key.
 
     q (..., T, d), k (..., S, d), v (..., S, dv) -> (..., T, dv). mask (..., T, S): True
-    where a query may see a key; or numbers to add to the scores. causal: query t sees
-    the keys up to t. A query that may see no key gets 0.
+    where a query may see a key; or floats to add to the scores, -inf to hide. causal:
+    query t sees the keys up to t. A query that may see no key gets 0.
     """
-    return matmul(_weights(q, k, mask, causal), v)
+    return matmul(attention_weights(q, k, mask, causal), v)
 
 
 def _by_scores(g, y, q, k, v, mask, causal):
     """P (g v^T - sum(g y)): the rule of softmax."""
-    P = _weights(q, k, mask, causal)
+    P = attention_weights(q, k, mask, causal)
     return P * (matmul(g, _t(v)) - sum(g * y, axis=-1, keepdims=True))
 
 
@@ -76,7 +82,7 @@ def _by_k(g, y, q, k, v, mask, causal):
 
 
 def _by_v(g, _y, q, k, _v, mask, causal):
-    return matmul(_t(_weights(q, k, mask, causal)), g)
+    return matmul(_t(attention_weights(q, k, mask, causal)), g)
 
 
 attention.rules(q=_by_q, k=_by_k, v=_by_v)
@@ -111,27 +117,10 @@ def multihead_attention(q, kv=None, heads=1, mask=None, causal=False):
 
     q (..., T, 3 d) holds queries, keys and values; or q (..., T, d) the queries and
     kv (..., S, 2 d) the others -> (..., T, d). The head i has the columns from i d / h
-    to (i + 1) d / h of each. mask (..., h or 1, T, S) and causal: see attention.
+    to (i + 1) d / h of each. mask (..., h or 1, T, S), so that one mask (B, T, S) for
+    each of a batch is mask[:, None]; mask and causal: see attention.
     """
-    _check_heads(q, kv, heads)
     return _from_heads(attention(*_unpack(q, kv, heads), mask, causal))
-
-
-def _check_heads(q, kv, heads):
-    width = q.shape[-1] // 3 if kv is None else q.shape[-1]
-    whole = q.shape[-1] == 3 * width if kv is None else kv.shape[-1] == 2 * width
-    if not whole:
-        given = f"q {q.shape}" if kv is None else f"q {q.shape} and kv {kv.shape}"
-        raise ShapeError(
-            "multihead_attention",
-            f"{given}: the last axis of q alone is 3 d (queries, keys, values); with "
-            "kv it is d, and kv's is 2 d",
-        )
-    if heads < 1 or width % heads:
-        raise ShapeError(
-            "multihead_attention",
-            f"a width of {width} does not divide into heads={heads} equal parts",
-        )
 
 
 def _by_packed(which):
