@@ -1,11 +1,11 @@
 """dropout in one pass: the mask is hashed while x is read, and is never in memory."""
 
 import numpy as np
-from numba import njit, uint32
+from numba import uint32
 
 from ..random import mask_words
 from .elementwise import row
-from .share import share, team
+from .share import compiled, share, team
 
 BLOCK, PARALLEL = 4096, 131_072  # entries
 
@@ -13,7 +13,7 @@ BLOCK, PARALLEL = 4096, 131_072  # entries
 A, B, C = uint32(0xED5AD4BB), uint32(0xAC4C1B51), uint32(0x31848BAB)
 
 
-@njit(cache=True)
+@compiled()
 def _hash(i, first, second):
     h = uint32(i)
     h = uint32(h ^ (h >> uint32(17)))
@@ -25,7 +25,7 @@ def _hash(i, first, second):
     return uint32(h ^ (h >> uint32(14)))
 
 
-@njit(cache=True)
+@compiled()
 def _dropout(blocks, x, y, first, second, least, scale):
     for b in blocks:
         start = b * BLOCK

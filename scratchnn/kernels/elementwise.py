@@ -9,8 +9,10 @@ import numpy as np
 from numba import float32
 
 from . import exp as e
-from .exp import ONE, TWO, ZERO, scalar
-from .share import share, team
+from .exp import EXACT, ONE, TWO, ZERO
+from .share import compiled, share, team
+
+loop = compiled(EXACT)
 
 COPY, EXP = 200_000, 65_536  # entries from which two threads pay: x > 0, e^x
 
@@ -18,25 +20,25 @@ C1 = float32(0.7978845608028654)  # sqrt(2 / pi)
 C3 = float32(0.044715)
 
 
-@scalar
+@loop
 def _relu(x, y):
     for i in range(x.size):
         y[i] = e.positive(x[i])
 
 
-@scalar
+@loop
 def _relu_rule(g, y, gx):
     for i in range(g.size):
         gx[i] = g[i] * (ONE if y[i] > ZERO else ZERO)
 
 
-@scalar
+@loop
 def _leaky_relu(x, y, slope):
     for i in range(x.size):
         y[i] = x[i] * (ONE if x[i] > ZERO else slope)
 
 
-@scalar
+@loop
 def _leaky_relu_rule(g, x, gx, slope):
     for i in range(g.size):
         up = ONE if x[i] > ZERO else ZERO
@@ -44,49 +46,49 @@ def _leaky_relu_rule(g, x, gx, slope):
         gx[i] = g[i] * up + slope * (g[i] * down)
 
 
-@scalar
+@loop
 def _exp(x, y):
     for i in range(x.size):
         y[i] = e.exp(x[i])
 
 
-@scalar
+@loop
 def _tanh(x, y):
     for i in range(x.size):
         y[i] = e.tanh(x[i])
 
 
-@scalar
+@loop
 def _sigmoid(x, y):
     for i in range(x.size):
         y[i] = e.sigmoid(x[i])
 
 
-@scalar
+@loop
 def _sigmoid_rule(g, y, gx):
     for i in range(g.size):
         gx[i] = g[i] * y[i] * (ONE - y[i])
 
 
-@scalar
+@loop
 def _softplus(x, y):
     for i in range(x.size):
         y[i] = e.softplus(x[i])
 
 
-@scalar
+@loop
 def _softplus_rule(g, x, gx):
     for i in range(g.size):
         gx[i] = g[i] * e.sigmoid(x[i])
 
 
-@scalar
+@loop
 def _silu(x, y):
     for i in range(x.size):
         y[i] = x[i] * e.sigmoid(x[i])
 
 
-@scalar
+@loop
 def _silu_rule(g, x, gx):
     for i in range(g.size):
         s = e.sigmoid(x[i])
@@ -94,14 +96,14 @@ def _silu_rule(g, x, gx):
 
 
 # (1 + tanh u) / 2 = sigmoid(2 u): the tanh form of gelu needs only exp.
-@scalar
+@loop
 def _gelu(x, y):
     for i in range(x.size):
         u = C1 * (x[i] + C3 * x[i] * x[i] * x[i])
         y[i] = x[i] * e.sigmoid(TWO * u)
 
 
-@scalar
+@loop
 def _gelu_rule(g, x, gx):
     for i in range(g.size):
         v = x[i]
@@ -111,34 +113,34 @@ def _gelu_rule(g, x, gx):
 
 
 # NumPy's where branches: slow, where the processor can't guess the condition.
-@scalar
+@loop
 def _where(condition, x, y, z):
     for i in range(x.size):
         a, b = x[i], y[i]  # both read: no branch
         z[i] = a if condition[i] else b
 
 
-@scalar
+@loop
 def _where_or(condition, x, z, value, number):
     for i in range(x.size):
         a = x[i]
         z[i] = a if condition[i] == value else number
 
 
-def _forward(loop, least=EXP):
+def _forward(run, least=EXP):
     """The kernel that runs a loop over the entries of x and y, given in one row."""
 
     def forward(x, **params):
         if not all(map(np.isscalar, params.values())):
             return NotImplemented
         y, numbers = np.empty_like(x), tuple(map(np.float32, params.values()))
-        share(loop, (x.reshape(-1), y.reshape(-1)), numbers, team(x, least))
+        share(run, (x.reshape(-1), y.reshape(-1)), numbers, team(x, least))
         return y
 
     return forward
 
 
-def _rule(loop, reads, least=EXP):
+def _rule(run, reads, least=EXP):
     """Likewise for a rule, whose slope is computed from x or from y."""
 
     def rule(g, y, need, x, **params):
@@ -147,7 +149,7 @@ def _rule(loop, reads, least=EXP):
         source = x if reads == "x" else y
         gx, numbers = np.empty_like(source), tuple(map(np.float32, params.values()))
         arrays = row(g), row(source), gx.reshape(-1)
-        share(loop, arrays, numbers, team(g, least))
+        share(run, arrays, numbers, team(g, least))
         return (gx,)
 
     return rule

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from .elementwise import row
-from .exp import scalar, sigmoid, softplus
+from .elementwise import loop, row
+from .exp import sigmoid, softplus
 from .share import share, team
 from .softmax import PARALLEL, exp_row, last_axis, log_total, rows, rows_loop, top_of
 
 
-@scalar
+@loop
 def _bce(x, t, y):
     for i in range(x.size):
         y[i] = softplus(x[i]) - x[i] * t[i]
 
 
-@scalar
+@loop
 def _bce_rule(g, x, t, gx):
     for i in range(x.size):
         gx[i] = g[i] * (sigmoid(x[i]) - t[i])

@@ -9,14 +9,14 @@ it meets on the way.
 import math
 
 import numpy as np
-from numba import float32, njit
+from numba import float32
 
-from .share import share, team
+from .share import compiled, share, team
 
 PARALLEL = 200_000  # entries
 # Sums may be reordered (that is what makes them SIMD); NaN and infinity stay.
 SUMS = {"reassoc", "contract", "nsz"}
-loop = njit(cache=True, fastmath=SUMS, error_model="numpy")
+loop = compiled(SUMS)
 
 
 @loop

@@ -5,13 +5,13 @@ kernel: k^2 strided passes of NumPy's are as fast.
 """
 
 import numpy as np
-from numba import float32, njit, uint64
+from numba import float32, uint64
 
 from ..ops.conv import _pair
-from .share import share, team
+from .share import compiled, share, team
 
 PARALLEL = 200_000  # entries
-loop = njit(cache=True, error_model="numpy")
+loop = compiled()
 
 
 @loop
