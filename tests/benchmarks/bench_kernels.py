@@ -7,12 +7,14 @@ that matters is not worth its lines.
 """
 
 import functools
+import itertools
 import time
 
 import numpy as np
 
 import scratchnn as snn
-from scratchnn import TABLE, Tensor, kernels
+from scratchnn import TABLE, Tensor, backward, kernels
+from scratchnn.optim import optimizers
 
 RNG = np.random.default_rng(0)
 
@@ -35,22 +37,52 @@ ROWS = [  # op, shape, parameters
     ("softmax", (64, 4, 24, 24), {}),
     ("log_softmax", (768, 65), {}),
     ("standardize", (768, 128), {"axis": -1}),
-    ("standardize", (64, 24, 128), {"axis": -1}),
     ("standardize", (64, 32, 14, 14), {"axis": (0, 2, 3)}),
+    ("_channel_moments", (64, 32, 14, 14), {}),
+    ("_dropout", (2708, 1433), {"p": 0.5, "seed": 0}),
+    ("_dropout", (2708, 16), {"p": 0.5, "seed": 0}),
+    ("max_windows", (64, 32, 28, 28), {"size": 2, "stride": 2}),
+    ("max_windows", (64, 32, 28, 28), {"size": 3, "stride": 2}),
+    ("sum_windows", (64, 32, 28, 28), {"size": 2, "stride": 2}),
+]
+NORMS = [  # as layer_norm, group_norm and batch_norm call _normalize: x, weight, axis
+    ((768, 128), (128,), -1),
+    ((1536, 128), (128,), -1),
+    ((64, 8, 4, 256), (8, 4, 1), (2, 3)),
+    ((64, 64, 7, 7), (64, 1, 1), (0, 2, 3)),
+    ((64, 32, 14, 14), (32, 1, 1), (0, 2, 3)),
+]
+STEPS = [  # name, arrays, numbers
+    ("adam_step", 4, (1e-3, 0.9, 0.999, 1e-8, 3, 0.99)),
+    ("momentum_step", 3, (1e-3, 0.9, 0, False)),
+    ("ema_step", 2, (0.999,)),
 ]
 
 
 def cases():
     """(label, what to time) for each kernel at the shapes of real models."""
     for name, shape, params in ROWS:
-        x, g = float32(*shape), float32(*shape)
         f = functools.partial(TABLE[name].call, **params)
+        x = float32(*shape)
         op, y = TABLE[name], f(x)
+        g = float32(*y.shape)
         params = f(Tensor(x, requires_grad=True)).node.params  # with the defaults
         label = f"{name.strip('_')} {shape}"
         yield label, functools.partial(f, x)
         if op.fast_rule(g, y, [True], x, **params) is not NotImplemented:
-            yield f"{label}, rule", functools.partial(rule, op, g, y, x, params)
+            yield f"{label}, rule", functools.partial(rule, op, g, y, (x,), params)
+    op = TABLE["_normalize"]
+    for shape, inner, axis in NORMS:
+        x, g, w, b = float32(*shape), float32(*shape), float32(*inner), float32(*inner)
+        params = {"axis": axis, "eps": 1e-5}
+        yield f"normalize {shape}", functools.partial(op.call, x, w, b, **params)
+        joint = functools.partial(rule, op, g, None, (x, w, b), params)
+        yield f"normalize {shape}, rule", joint
+    c, x = RNG.random((400, 1000)) > 0.5, float32(400, 1000)
+    yield "where (400, 1000)", lambda: TABLE["where"].call(c, x, 0)
+    for (name, n, numbers), size in itertools.product(STEPS, (16384, 313600, 800000)):
+        arrays = RNG.random((n, size), np.float32)
+        yield f"{name} {size}", functools.partial(step, name, arrays, numbers)
     index, x = RNG.integers(0, 65, 768), float32(768, 128)
     f = TABLE["scatter"].call
     yield "scatter (768, 128) into (65, 128)", lambda: f(x, index, (65, 128))
@@ -64,11 +96,15 @@ def cases():
     )
 
 
-def rule(op, g, y, x, params):
-    """The gradient by x, by the kernel if it is on."""
+def rule(op, g, y, xs, params):
+    """All gradients, summed to the inputs' shapes, by the kernel if it is on."""
     if op.fast_rule:
-        return op.fast_rule(g, y, [True], x, **params)
-    return op.rules[0](g, y, x, **params)
+        return op.fast_rule(g, y, [True] * len(xs), *xs, **params)
+    return [backward._fit(r(g, y, *xs, **params), x) for r, x in zip(op.rules, xs)]
+
+
+def step(name, arrays, numbers):
+    getattr(optimizers, name)(*arrays, *numbers)
 
 
 def loss(f, x, target):
