@@ -69,7 +69,7 @@ def test_all_three_products_equal_the_reference(case):
     assert_close(dw, gw, places)
     assert_close(db, gb, places)
     spread = conv._spread(g, weight, None, x.shape[2:], *own)
-    assert (spread is None) == (how["stride"] > min(kh, kw)) or min(x.shape[2:]) == 1
+    assert (spread is None) == (how["stride"] > min(kh, kw, *x.shape[2:]))
     if spread is not None:
         assert_close(spread, gx, o * kh * kw)
 
@@ -167,3 +167,32 @@ def test_gradients_of_second_order_pass_by_the_kernel():
 
     fast, slow = penalty(), reference(penalty)
     np.testing.assert_allclose(fast, slow, rtol=1e-4, atol=1e-4 * abs(slow).max())
+
+
+@pytest.mark.parametrize(
+    "call",
+    {
+        "bias": lambda x, w: snn.conv2d(x, w, w[0, 0, 0]),
+        "padding": lambda x, w: snn.conv2d(x, w, padding=-1),
+        "stride": lambda x, w: snn.conv2d(x, w, stride=0),
+        "kernel": lambda x, w: snn.conv2d(x[..., :2], w, stride=2),
+        "bias, transposed": lambda x, w: snn.conv_transpose2d(x, w, w[0, 0, 0]),
+        "dy": lambda x, w: snn.conv2d_weight(x, x, (3, 3)),
+        "batch": lambda x, w: snn.conv2d_weight(x, x[:5, ..., 2:, 2:], (3, 3)),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_does_not_fit_is_refused_as_without_kernels(call):
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((64, 5, 16, 16), np.float32)
+    weight = rng.standard_normal((5, 5, 3, 3), np.float32)
+    found = []
+
+    def run():
+        with pytest.raises(snn.ShapeError) as caught:
+            call[1](x, weight)
+        found.append(str(caught.value))
+
+    run()
+    reference(run)
+    assert found[0] == found[1]

@@ -310,9 +310,13 @@ def _can(*arrays):
     )
 
 
-def _is_plain(mask):
+def _can_hide(mask, *scores):
+    """Whether a mask is of booleans, and broadcasts to scores without new axes."""
     return mask is None or (
-        type(mask) is np.ndarray and mask.dtype == np.bool_ and mask.ndim <= 4
+        type(mask) is np.ndarray
+        and mask.dtype == np.bool_
+        and mask.ndim <= len(scores)
+        and all(n in (1, m) for n, m in zip(mask.shape[::-1], scores[::-1]))
     )
 
 
@@ -328,18 +332,23 @@ def _attend_rule(places, shape, mask, causal):
 
 
 def _four(x):
-    """(..., T, d) as (B, h, T, d) with its rows as they are in memory, or None."""
-    x = x.reshape((1,) * (4 - x.ndim) + x.shape) if x.ndim < 4 else x
-    return x if x.ndim == 4 and x.strides[3] == 4 else None
+    """(..., T, d) as (B, h, T, d), rows as they are in memory, or None."""
+    x = x[(None,) * (4 - x.ndim)]
+    fits = x.ndim == 4 and x.strides[3] == 4 and not any(n % 4 for n in x.strides)
+    return x if fits else None
 
 
-def _four_alike(q, k, v):
-    """q, k, v as (B, h, T, d) each, or None."""
-    found = [_four(x) for x in (q, k, v)] if _can(q, k, v) else [None]
-    if any(x is None for x in found) or not k.shape == v.shape:
-        return None
-    q, k, _ = found
-    return found if q.shape[:2] + q.shape[3:] == k.shape[:2] + k.shape[3:] else None
+def _four_alike(q, k, v, mask):
+    """q, k, v as (B, h, T, d) each, or None where a kernel declines."""
+    fits = (
+        _can(q, k, v)
+        and q.ndim == k.ndim > 1
+        and k.shape == v.shape
+        and q.shape[:-2] + q.shape[-1:] == k.shape[:-2] + k.shape[-1:]
+        and _can_hide(mask, *q.shape[:-1], k.shape[-2])
+    )
+    found = [_four(x) for x in (q, k, v)] if fits else [None]
+    return None if any(x is None for x in found) else found
 
 
 def _heads_beside(shape):
@@ -354,8 +363,8 @@ def _shape(q, k):
 
 def attention_forward(q, k, v, mask, causal):
     """softmax(q k^T / sqrt(d)) v"""
-    heads = _four_alike(q, k, v)
-    if heads is None or not _is_plain(mask):
+    heads = _four_alike(q, k, v, mask)
+    if heads is None:
         return NotImplemented
     y = _heads_beside(heads[0].shape)
     _attend([_place(x) for x in (*heads, y)], _shape(*heads[:2]), mask, causal)
@@ -364,10 +373,10 @@ def attention_forward(q, k, v, mask, causal):
 
 def attention_rule(g, y, need, q, k, v, mask, causal):
     """The gradients by q, k and v."""
-    heads = _four_alike(q, k, v)
-    if heads is None or not _is_plain(mask) or not _can(g, y):
+    heads = _four_alike(q, k, v, mask)
+    if heads is None or not _can(g, y):
         return NotImplemented
-    y, g = (_four(x if x.strides[-1] == 4 else x.copy()) for x in (y, g))
+    y, g = (_four(x) if _four(x) is not None else _four(x.copy()) for x in (y, g))
     found = [_heads_beside(x.shape) for x in heads]
     places = [_place(x) for x in (*heads, y, g, *found)]
     _attend_rule(places, _shape(*heads[:2]), mask, causal)
@@ -384,20 +393,27 @@ def _packed(x, parts, heads):
 
 def _packs(q, kv, heads, mask):
     """(B, h, T, S, d) of packed arrays that a kernel can do, else None."""
-    width = q.shape[-1] // 3 if kv is None else q.shape[-1]
+    other = q if kv is None else kv
     can = (
-        _can(q)
-        and (kv is None or _can(kv))
+        _can(q, other)
         and q.ndim > 1
         and q.flags.c_contiguous
-        and width // heads >= LANES
-        and (kv is None or (kv.flags.c_contiguous and kv.shape[:-2] == q.shape[:-2]))
-        and (mask is None or q.ndim == 3)
-        and _is_plain(mask)
+        and other.flags.c_contiguous
+        and other.shape[:-2] == q.shape[:-2]
     )
-    T, S = q.shape[-2], (q if kv is None else kv).shape[-2]
-    B = q.size // (T * q.shape[-1]) if can else 0
-    return (B, heads, T, S, width // heads) if can else None
+    if not can:
+        return None
+    (T, columns), S = q.shape[-2:], other.shape[-2]
+    width = columns // 3 if kv is None else columns
+    fits = (
+        other.shape[-1] == (3 if kv is None else 2) * width
+        and type(heads) is int
+        and heads > 0
+        and width % heads == 0
+        and width // heads >= LANES
+        and (mask is None or q.ndim == 3 and _can_hide(mask, len(q), heads, T, S))
+    )
+    return (q.size // (T * columns), heads, T, S, width // heads) if fits else None
 
 
 def _all_packed(q, kv, heads):

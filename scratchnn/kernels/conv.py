@@ -38,9 +38,9 @@ class Frame(NamedTuple):
     width: int
 
     def size(self, channels):
-        """Numbers of an image, and some that the last tile may read."""
+        """Numbers of an image, a row for its last border, and what a tile may read."""
         planes = channels * self.stride**2
-        return planes * self.height * self.width + 2 * LONG_WIDTH
+        return (planes * self.height + 1) * self.width + LONG_WIDTH
 
     def offset(self, c, row, column):
         """Where the window at (0, 0) sees (row, column) of channel c, each an array."""
@@ -256,12 +256,15 @@ def _run(x, out, weights, plan_frame, parts, offset, stride, bias):
 
 
 def _settings(x, weight, stride, padding, dilation, groups):
-    """((N, C, H, W) of x, the stride, the paddings); None where a kernel declines."""
+    """(stride, rows and columns of padding), or None where a kernel declines."""
     stride, padding, dilation = map(_pair, (stride, padding, dilation))
     fits = (
         groups == 1
         and dilation == (1, 1)
-        and stride[0] == stride[1]
+        and all(isinstance(n, (int, np.integer)) for n in stride + padding)
+        and len(stride) == len(padding) == 2
+        and stride[0] == stride[1] > 0
+        and min(padding) >= 0
         and x.ndim in (3, 4)
         and x.size > 0
         and type(weight) is np.ndarray
@@ -280,9 +283,9 @@ def _batch(x):
 
 
 def _convolve(x, weight, bias, stride, ph, pw):
-    (C, H, W), (O, _, kh, kw) = x.shape[1:], weight.shape
-    oh, ow = (H + 2 * ph - kh) // stride + 1, (W + 2 * pw - kw) // stride + 1
-    frame, offset = _conv_plan(C, H, W, kh, kw, stride, ph, pw)
+    O, _, kh, kw = weight.shape
+    oh, ow = _places(x, (kh, kw), stride, ph, pw)
+    frame, offset = _conv_plan(*x.shape[1:], kh, kw, stride, ph, pw)
     parts = [(oh, ow, 0, 0, len(offset))]
     w = np.ascontiguousarray(weight).reshape(O, -1)
     return _run(x, (O, oh, ow), [w], frame, parts, offset, 1, bias)
@@ -326,14 +329,33 @@ def _contract(x, dy, size, stride, ph, pw):
     return sums[:, :-1].reshape(O, C, *size), sums[:, -1].copy()
 
 
-def _fits_channels(x, weight, axis):
-    return weight.ndim == 4 and weight.shape[axis] == x.shape[-3]
+def _fits(x, weight, bias, axis):
+    """Whether weight, with x's channels along an axis, and bias fit."""
+    return (
+        weight.ndim == 4
+        and weight.shape[axis] == x.shape[-3]
+        and (
+            bias is None
+            or type(bias) is np.ndarray
+            and bias.dtype == np.float32
+            and bias.shape == (weight.shape[1 - axis],)
+        )
+    )
+
+
+def _places(x, size, stride, *padding):
+    """Rows and columns of windows; not positive if there are none."""
+    return tuple(
+        (n + 2 * p - k) // stride + 1 for n, k, p in zip(x.shape[-2:], size, padding)
+    )
 
 
 def conv2d_forward(x, weight, bias, stride, padding, dilation, groups):
     """weight (O, C, kh, kw) over x (N, C, H, W), zeros around it."""
     how = _settings(x, weight, stride, padding, dilation, groups)
-    if how is None or not _fits_channels(x, weight, 1):
+    if how is None or not _fits(x, weight, bias, 1):
+        return NotImplemented
+    if min(_places(x, weight.shape[2:], *how)) < 1:
         return NotImplemented
     y = _convolve(_batch(x), weight, bias, *how)
     return y.reshape(x.shape[:-3] + y.shape[1:])
@@ -360,7 +382,7 @@ def conv_transpose2d_forward(
 ):
     """conv2d's gradient by its input: weight (C, O, kh, kw) spread from each place."""
     how = _settings(x, weight, stride, padding, dilation, groups)
-    if how is None or not _fits_channels(x, weight, 0) or np.any(output_padding):
+    if how is None or not _fits(x, weight, bias, 0) or np.any(output_padding):
         return NotImplemented
     s, ph, pw = how
     (h, w), (kh, kw) = x.shape[-2:], weight.shape[2:]
@@ -389,7 +411,11 @@ def conv2d_weight_forward(x, dy, size, stride, padding, dilation, groups):
     how = _settings(x, dy, stride, padding, dilation, groups)
     if how is None or dy.ndim != x.ndim or dy.shape[:-3] != x.shape[:-3]:
         return NotImplemented
-    return _contract(_batch(x), _batch(dy), _pair(size), *how)[0]
+    size = _pair(size)
+    most = _places(x, size, *how)
+    if min(size) < 1 or any(n > m for n, m in zip(dy.shape[-2:], most)):
+        return NotImplemented
+    return _contract(_batch(x), _batch(dy), size, *how)[0]
 
 
 def warmup():

@@ -88,7 +88,7 @@ def exp(x):
 @scalar
 def exp_down(x):
     """e^x for x <= 0 as exp gives it, but 0 below -87.33: no number is subnormal."""
-    y = x if x > float32(-87.33) else float32(-87.33)
+    y = float32(-87.33) if x < float32(-87.33) else x  # nan stays nan
     t = y * PER_LN2 + ROUND
     n = t - ROUND
     r = y - n * HIGH - n * LOW
