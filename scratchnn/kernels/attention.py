@@ -133,14 +133,14 @@ def _forward(
                 t = first + i
                 seen = max(0, min(count, t + 1 - key)) if causal else count
                 top = _top(scores, i, seen, mask, _mask_row(sizes, b, h, t, S) + key)
-                new, total = _larger(tops[i], top * scale), ZERO
+                new, total = _larger(tops[i], top), ZERO
                 for j in range(seen):
-                    p = exp_down(scores[i, j] * scale - new)
+                    p = exp_down((scores[i, j] - new) * scale)
                     scores[i, j] = p
                     total += p
                 for j in range(seen, count):
                     scores[i, j] = ZERO
-                keep = exp_down(tops[i] - new)
+                keep = exp_down((tops[i] - new) * scale)
                 tops[i], totals[i] = new, totals[i] * keep + total
                 for j in range(width if key > 0 else 0):
                     out[i, j] *= keep
@@ -197,7 +197,7 @@ def _backward(
                     seen = max(0, min(count, t + 1 - key)) if causal else count
                     start = _mask_row(sizes, b, h, t, S) + key
                     top = _top(scores, row + i, seen, mask, start)
-                    tops[i] = _larger(tops[i], top * scale)
+                    tops[i] = _larger(tops[i], top)
             for key in range(0, limit, KEYS):  # scores become e^(scores - top)
                 count, row = min(KEYS, S - key), key // KEYS * QUERIES
                 for i in range(n):
@@ -205,7 +205,7 @@ def _backward(
                     if causal:
                         seen = max(0, min(count, first + i + 1 - key))
                     for j in range(seen):
-                        p = exp_down(scores[row + i, j] * scale - tops[i])
+                        p = exp_down((scores[row + i, j] - tops[i]) * scale)
                         scores[row + i, j] = p
                         total += p
                     for j in range(seen, count):
