@@ -17,7 +17,6 @@ OPENBLAS = {  # as NumPy's wheels export them; 64_: integers have 64 bits
     "set_threads": "scipy_openblas_set_num_threads64_",
     "get_threads": "scipy_openblas_get_num_threads64_",
     "set_pool": "scipy_openblas_set_threads_callback_function64_",
-    "sgemm": "scipy_cblas_sgemm64_",
 }
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _followers = []  # called with n when the number of threads is set

@@ -26,6 +26,7 @@ KERNELS = {  # op: its file in this folder
     "scatter": "index",
     "_segment_max": "index",
     "linear": "linear",
+    "matmul": "linear",
     "attention": "attention",
     "multihead_attention": "attention",
     "conv2d": "conv",
@@ -56,6 +57,7 @@ STEPS = dict.fromkeys(  # functions of optim/optimizers.py
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
 PRODUCTS = {  # ops of x and a weight: multiplications for each row of the latter
     "linear": 1,
+    "matmul": 1,
     "conv2d": 9,
     "conv_transpose2d": 9,
     "conv2d_weight": 9,
@@ -119,13 +121,12 @@ def turn_off(why):
 
 def _lazy(name, file):
     """A kernel and its rule that load their file when an input first suits them."""
-
     each = PRODUCTS.get(name)
 
     def suited(x, inputs):
         if name == "where":  # x is the condition
             x = next((v for v in inputs if type(v) is np.ndarray), x)
-        return suits(x, each * len(inputs[0])) if each else suits(x)
+        return suits(x, each * _rows(inputs[0])) if each else suits(x)
 
     def fast(x, *inputs, **params):
         f = _part(name, file, "forward") if suited(x, inputs) else None
@@ -138,6 +139,10 @@ def _lazy(name, file):
         return NotImplemented if f is None else f(g, y, need, x, *inputs, **params)
 
     return fast, rule
+
+
+def _rows(weight):
+    return weight.shape[0] if getattr(weight, "shape", ()) else 0
 
 
 @functools.cache  # importing again costs 7 microseconds

@@ -23,9 +23,8 @@ import numpy as np
 from numba import float32
 
 from ..threads import get_num_threads
-from .exp import ONE, ZERO, exp_down
-from .share import share
-from .softmax import rows_loop
+from .exp import EXACT, ONE, ZERO, exp_down
+from .share import compiled, share
 from .tile import LANES, ROWS, VECTORS, largest, move, tiles
 
 QUERIES = 64
@@ -36,10 +35,13 @@ NO_MASK = np.empty(0, np.bool_)
 LOWEST, NOTHING = float32(np.finfo(np.float32).min), float32(-0.0)
 
 
+loop = compiled(EXACT | {"reassoc"})
+
+
 # Rows and blocks are indexed, never sliced: a slice costs as much as 50 exponentials.
 
 
-@rows_loop
+@loop
 def _bring(place, b, h, n, d, to):
     """The n rows of a head into the first d columns of `to`."""
     start = place[0] + 4 * (b * place[1] + h * place[2])
@@ -48,7 +50,7 @@ def _bring(place, b, h, n, d, to):
         move(at, start + 4 * i * place[3], d, NOTHING)
 
 
-@rows_loop
+@loop
 def _take(place, b, h, first, n, d, rows):
     """The first d columns of n rows to a head's rows from `first` on."""
     start = place[0] + 4 * (b * place[1] + h * place[2] + first * place[3])
@@ -57,7 +59,7 @@ def _take(place, b, h, first, n, d, rows):
         move(start + 4 * i * place[3], at, d, NOTHING)
 
 
-@rows_loop
+@loop
 def _turn(x, n, d, y):
     """Transpose blocks of KEYS rows: x (n, d) to y (blocks d, KEYS)."""
     for first in range(0, n, KEYS):
@@ -67,7 +69,7 @@ def _turn(x, n, d, y):
                 y[block + i, j] = x[first + j, i]
 
 
-@rows_loop
+@loop
 def _top(scores, i, seen, mask, start):
     """The largest of the first scores of row i, once those that are masked are -inf.
 
@@ -85,13 +87,13 @@ def _top(scores, i, seen, mask, start):
     return top
 
 
-@rows_loop
+@loop
 def _larger(a, b):
     """max(a, b); nan if b is nan."""
     return a if b <= a else b
 
 
-@rows_loop
+@loop
 def _mask_row(sizes, b, h, t, S):
     """Where a query's row begins in a mask of shape (B or 1, h or 1, T or 1, S)."""
     B, H, T = sizes[5], sizes[6], sizes[7]
@@ -99,7 +101,7 @@ def _mask_row(sizes, b, h, t, S):
     return (row * T + (t if T > 1 else 0)) * S
 
 
-@rows_loop
+@loop
 def _forward(
     units, k, v, turned, scores, out, tops, totals, places, mask, sizes, scale, by_key,
     by_place,
@@ -155,7 +157,7 @@ def _forward(
         _take(places[3], b, h, first, n, d, out)
 
 
-@rows_loop
+@loop
 def _backward(
     units, q, k, v, y, g, dq, dk, dv, turned_k, turned_v, scores, ds, tops, shares,
     places, mask, sizes, scale, by_key, by_place,
@@ -352,7 +354,7 @@ def _four_alike(q, k, v, mask):
 
 
 def _heads_beside(shape):
-    """An array (B, h, T, d) whose heads lie side by side, as a projection wants them."""
+    """An array (B, h, T, d) whose heads lie side by side, as a projection has them."""
     B, h, T, d = shape
     return np.empty((B, T, h, d), np.float32).swapaxes(1, 2)
 

@@ -18,13 +18,13 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from numba import float32, int64, njit, prange
 
-from .. import threads
-from . import threads as pool  # noqa: F401  one pool of threads, or Unavailable
+from ..threads import get_num_threads
+from .share import compiled, share
 from .tile import LANES, LONG, ROWS, VECTORS, dots, long_tile, move, tiles
 
 WIDTH, LONG_WIDTH = VECTORS * LANES, LONG * LANES  # windows in a tile
+NOTHING = np.float32(-0.0)  # x + 0 would make 0 of -0
 ENOUGH = 64  # vectors in a sum of conv2d_weight, so that its end doesn't matter
 
 
@@ -59,7 +59,7 @@ class Part(NamedTuple):
     entries: tuple  # slices of kernel rows and columns
 
 
-@njit(cache=True)
+@compiled()
 def _copy(to, i, start, j, n, plus):
     """to[i : i + n] = start[j : j + n] + plus"""
     if n >= LANES:
@@ -69,33 +69,38 @@ def _copy(to, i, start, j, n, plus):
             to[i + m] = start[j + m] + plus
 
 
-@njit(cache=True)
-def _fill(frame, x, begin, shape, stride, top, left, height, width):
-    """Bring the image x[begin:] of a shape (C, H, W) into a frame whose border is 0."""
-    C, H, W = shape
+@compiled()
+def _fill(frame, begin, image, shape, how):
+    """Bring an image (C, H, W) into the frame that begins there; its border is 0.
+
+    how: the numbers of its Frame.
+    """
+    stride, top, left, height, width = how[0], how[1], how[2], how[3], how[4]
+    C, H, W = shape[0], shape[1], shape[2]
     for c in range(C):
         for i in range(H):
-            row = begin + (c * H + i) * W
+            row = (c * H + i) * W
             a, r = (i + top) // stride, (i + top) % stride
             if stride == 1:
-                _copy(frame, (c * height + a) * width + left, x, row, W, float32(0))
+                to = begin + (c * height + a) * width + left
+                _copy(frame, to, image, row, W, NOTHING)
                 continue
             for r2 in range(stride):
                 first = (r2 - left) % stride  # of x's columns with that remainder
                 plane = (c * stride + r) * stride + r2
-                to = (plane * height + a) * width + (first + left) // stride
+                to = begin + (plane * height + a) * width + (first + left) // stride
                 for m in range((W - first + stride - 1) // stride):
-                    frame[to + m] = x[row + first + m * stride]
+                    frame[to + m] = image[row + first + m * stride]
 
 
-@njit(cache=True)
-def _place(y, begin, shape, part, stride, wide, length, width, bias):
-    """Bring the windows of a part from their long rows to their places in y."""
-    O, H, W = shape
-    rows, columns, first_row, first_column = part
+@compiled()
+def _place(y, shape, part, stride, wide, length, width, bias):
+    """Bring the windows of a part from their long rows to their places in image y."""
+    O, H, W = shape[0], shape[1], shape[2]
+    rows, columns, first_row, first_column = part[0], part[1], part[2], part[3]
     for o in range(O):
         for i in range(rows):
-            row = begin + (o * H + first_row + i * stride) * W + first_column
+            row = (o * H + first_row + i * stride) * W + first_column
             start = o * length + i * width
             if stride == 1:
                 _copy(y, row, wide, start, columns, bias[o])
@@ -104,81 +109,64 @@ def _place(y, begin, shape, part, stride, wide, length, width, bias):
                     y[row + m * stride] = wide[start + m] + bias[o]
 
 
-@njit(cache=True)
-def _windows(frame, weight, w, k, outs, offset, first, count, wide, length):
-    """wide[o, q] = sum_k weight[o, k] frame[offset[k] + q] for q < count, or more."""
-    at, x, to = weight.ctypes.data + 4 * w, frame.ctypes.data, wide.ctypes.data
-    table = offset.ctypes.data + 8 * first
-    if outs > 1:
-        tiles(at, k, 1, outs, x, table, k, to, length, count, 0)
-        return
-    for q in range(0, count, LONG_WIDTH):
-        long_tile(at, k, 1, 1, x + 4 * q, table, k, to + 4 * q, length, 0)
-
-
-@njit(parallel=True, cache=True)
+@compiled()
 def _correlate(
-    x, shape, frame, frames, y, y_shape, stride, parts, weight, offset, bias, wides
+    x, y, frames, wides, shape, how, y_shape, stride, parts, weight, offset, bias
 ):
-    """All parts of a convolution; each thread has some of the images.
+    """All parts of a convolution of some images.
 
-    x (N C H W), y (N O H' W') flat; shape, y_shape: of an image; frame: numbers of a
-    Frame; frames, wides: a row of each for a thread; parts: a row of (rows, columns,
-    first row, first column, entries, place of its weights, place of its offsets).
+    x, y: a row for each image, of the shapes (C, H, W) and y_shape. how: the numbers of
+    the Frame; frames, wides: room for one and for long rows. parts: rows of (rows,
+    columns, first row, first column, entries, place of its weights, of its offsets).
     """
-    team, width, outs = len(frames), frame[4], y_shape[0]
-    size, y_size = shape[0] * shape[1] * shape[2], outs * y_shape[1] * y_shape[2]
-    images = len(x) // size
-    for t in prange(team):
-        t = int64(t)
-        own, wide = frames[t], wides[t]
-        for n in range(t * images // team, (t + 1) * images // team):
-            _fill(own, x, n * size, shape, *frame)
-            for p in range(len(parts)):
-                rows, columns, row, column, k, w, first = parts[p]
-                count = (rows - 1) * width + columns
-                length = -(-count // LONG_WIDTH) * LONG_WIDTH + WIDTH
-                _windows(own, weight, w, k, outs, offset, first, count, wide, length)
-                part = rows, columns, row, column
-                _place(y, n * y_size, y_shape, part, stride, wide, length, width, bias)
+    outs, width = y_shape[0], how[4]
+    frame, wide = frames[0], wides[0]
+    at, to = frame.ctypes.data, wide.ctypes.data
+    for n in range(len(x)):
+        _fill(frame, 0, x[n], shape, how)
+        for p in range(len(parts)):
+            part = parts[p]
+            count, k = (part[0] - 1) * width + part[1], part[4]
+            length = -(-count // LONG_WIDTH) * LONG_WIDTH + WIDTH
+            w = weight.ctypes.data + 4 * part[5]
+            table = offset.ctypes.data + 8 * part[6]
+            if outs > 1:
+                tiles(w, k, 1, outs, at, table, k, to, length, count, 0)
+            else:
+                for q in range(0, count, LONG_WIDTH):
+                    long_tile(w, k, 1, 1, at + 4 * q, table, k, to + 4 * q, length, 0)
+            _place(y[n], y_shape, part, stride, wide, length, width, bias)
 
 
-@njit(parallel=True, cache=True)
-def _weights(x, shape, frame, frames, dy, y_shape, grads, place, chunk, group, sums):
-    """sums[t, o, k] = sum_nq dy[n, o, q] frame[place[k] + q], n the images of thread t.
+@compiled()
+def _weights(x, dy, frames, grads, sums, shape, how, y_shape, place, chunk, group):
+    """sums[0, o, k] += sum_nq dy[n, o, q] frame[place[k] + q] for some images n.
 
-    frames[t]: a group of frames, each with ones behind it, for the bias; grads[t]: room
-    for as many images of dy in long rows; chunk: where the frames' vectors begin.
+    frames: room for a group of frames, each with ones behind it, for the bias; grads:
+    for as many images of dy in long rows. chunk: where the frames' vectors begin.
     """
-    team, width, (outs, rows, columns) = len(frames), frame[4], y_shape
-    size = shape[0] * shape[1] * shape[2]
-    images, chunks, step = len(x) // size, len(chunk) // group, frames.shape[1] // group
+    outs, rows, columns = y_shape[0], y_shape[1], y_shape[2]
+    frame, g, total = frames[0], grads[0], sums[0]
+    chunks, step = len(chunk) // group, len(frame) // group
     K, row = len(place), len(chunk) * LANES
-    for t in prange(team):
-        t = int64(t)
-        own, g, total = frames[t], grads[t], sums[t]
-        last = (t + 1) * images // team
-        for first in range(t * images // team, last, group):
-            count = min(group, last - first)
-            for n in range(count):
-                part = own[n * step : (n + 1) * step]
-                _fill(part, x, (first + n) * size, shape, *frame)
-                for o in range(outs):
-                    start = ((first + n) * outs + o) * rows * columns
-                    to = o * row + n * chunks * LANES
-                    for i in range(rows):
-                        _copy(
-                            g, to + i * width, dy, start + i * columns, columns,
-                            float32(-0.0),
-                        )  # fmt: skip
-            for o in range(0, outs, ROWS):
-                for k in range(0, K, VECTORS):
-                    dots(
-                        g.ctypes.data + 4 * o * row, row, outs - o,
-                        own.ctypes.data, place.ctypes.data + 8 * k, K - k,
-                        chunk.ctypes.data, count * chunks,
-                        total.ctypes.data + 4 * (o * K + k), K,
-                    )  # fmt: skip
+    for first in range(0, len(x), group):
+        count = min(group, len(x) - first)
+        for n in range(count):
+            _fill(frame, n * step, x[first + n], shape, how)
+            image = dy[first + n]
+            for o in range(outs):
+                to = o * row + n * chunks * LANES
+                for i in range(rows):
+                    start = (o * rows + i) * columns
+                    _copy(g, to + i * how[4], image, start, columns, NOTHING)
+        for o in range(0, outs, ROWS):
+            for k in range(0, K, VECTORS):
+                dots(
+                    g.ctypes.data + 4 * o * row, row, outs - o,
+                    frame.ctypes.data, place.ctypes.data + 8 * k, K - k,
+                    chunk.ctypes.data, count * chunks,
+                    total.ctypes.data + 4 * (o * K + k), K,
+                )  # fmt: skip
 
 
 def _table(frame, C, rows, columns):
@@ -232,11 +220,11 @@ def _transposed_plan(C, h, w, H, W, kh, kw, stride, ph, pw):
     return frame, parts, np.concatenate(tables)
 
 
-def _run(x, out, weights, plan_frame, parts, offset, stride, bias):
+def _run(x, out, weights, frame, parts, offset, stride, bias):
     """y of _correlate: x (N, C, H, W), weights one matrix (out[0], k) for each part."""
-    team = max(1, min(threads.get_num_threads(), len(x)))
+    team = max(1, min(get_num_threads(), len(x)))
     rows = -(-out[0] // ROWS) * ROWS
-    counts = [(p[0] - 1) * plan_frame.width + p[1] for p in parts]
+    counts = [(p[0] - 1) * frame.width + p[1] for p in parts]
     longest = -(-max(counts) // LONG_WIDTH) * LONG_WIDTH + WIDTH
     table, at, first = np.empty((len(parts), 7), np.int64), 0, 0
     for i, (part, w) in enumerate(zip(parts, weights)):
@@ -245,12 +233,19 @@ def _run(x, out, weights, plan_frame, parts, offset, stride, bias):
     if bias is None:
         bias = np.full(out[0], -0.0, np.float32)
     y = np.empty((len(x), *out), np.float32)
-    _correlate(
-        x.reshape(-1), x.shape[1:], tuple(plan_frame),
-        np.zeros((team, plan_frame.size(x.shape[1])), np.float32),
-        y.reshape(-1), out, stride, table,
-        np.concatenate([w.reshape(-1) for w in weights]), offset, np.array(bias),
-        np.empty((team, rows * longest), np.float32),
+    share(
+        _correlate,
+        (
+            x.reshape(len(x), -1), y.reshape(len(x), -1),
+            np.zeros((team, frame.size(x.shape[1])), np.float32),
+            np.empty((team, rows * longest), np.float32),
+        ),
+        (
+            np.array(x.shape[1:]), np.array(frame), np.array(out), np.int64(stride),
+            table, np.concatenate([w.reshape(-1) for w in weights]), offset,
+            np.ascontiguousarray(bias),
+        ),
+        team,
     )  # fmt: skip
     return y
 
@@ -313,17 +308,23 @@ def _contract(x, dy, size, stride, ph, pw):
     chunks = -(-((rows - 1) * frame.width + columns) // LANES)
     ones = frame.size(C)
     step = ones + chunks * LANES
-    team = max(1, min(threads.get_num_threads(), len(x)))
+    team = max(1, min(get_num_threads(), len(x)))
     group = max(1, min(ENOUGH // chunks, -(-len(x) // team)))
     chunk = np.arange(group)[:, None] * step + np.arange(chunks) * LANES
     frames = np.zeros((team, group, step), np.float32)
     frames[:, :, ones:] = 1
     sums = np.zeros((team, O, len(place) + 1), np.float32)
-    _weights(
-        x.reshape(-1), x.shape[1:], tuple(frame), frames.reshape(team, -1),
-        dy.reshape(-1), dy.shape[1:],
-        np.zeros((team, O * chunk.size * LANES), np.float32),
-        np.append(place, ones), chunk.reshape(-1), group, sums,
+    share(
+        _weights,
+        (
+            x.reshape(len(x), -1), dy.reshape(len(x), -1), frames.reshape(team, -1),
+            np.zeros((team, O * chunk.size * LANES), np.float32), sums,
+        ),
+        (
+            np.array(x.shape[1:]), np.array(frame), np.array(dy.shape[1:]),
+            np.append(place, ones), chunk.reshape(-1), np.int64(group),
+        ),
+        team,
     )  # fmt: skip
     sums = sums.sum(axis=0)
     return sums[:, :-1].reshape(O, C, *size), sums[:, -1].copy()
@@ -372,9 +373,11 @@ def conv2d_rule(g, y, need, x, weight, bias, stride, padding, dilation, groups):
         if gx is None:
             return NotImplemented
         gx = gx.reshape(x.shape)
-    if any(need[1:]):
+    if need[1]:
         gw, gb = _contract(_batch(x), g, weight.shape[2:], *how)
-    return gx, gw if need[1] else None, gb if need[2] else None
+    elif need[2]:
+        gb = g.sum(axis=(0, 2, 3))
+    return gx, gw, gb if need[2] else None
 
 
 def conv_transpose2d_forward(

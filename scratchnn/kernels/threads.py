@@ -1,4 +1,4 @@
-"""One pool of threads for BLAS and numba, and sgemm for use inside kernels.
+"""One pool of threads for BLAS and kernels.
 
 OpenBLAS's threads spin for a while after a product, each on a core. A numba region
 that comes next waits until the scheduler takes a core away from them: 4 to 30 ms, for
@@ -10,12 +10,9 @@ one, which raises Unavailable where one pool can't be had.
 import contextlib
 import ctypes
 import os
-import threading
 
 import llvmlite.binding as llvm
 import numba
-import numpy as np
-from numba.types import ExternalFunction, float32, int32, intp, void
 
 from .. import threads
 from . import Unavailable, turn_off
@@ -111,12 +108,6 @@ def _compiled(gomp):
     return engine
 
 
-def _external(name, function, *types):
-    """A C function for use in kernels, by a name that cached code finds again."""
-    llvm.add_symbol(f"scratchnn_{name}", _address(function))
-    return ExternalFunction(f"scratchnn_{name}", types[0](*types[1:]))
-
-
 def _forked():
     """GNU's OpenMP threads are not in a forked child, and it can't start new ones."""
     _blas.set_pool(None)
@@ -128,17 +119,3 @@ _engine = _compiled(_libgomp())
 _blas.set_pool(ctypes.c_void_p(_engine.get_function_address("pool")))
 threads.follow(lambda n: numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS)))
 os.register_at_fork(after_in_child=_forked)
-
-# Kernels set one BLAS thread around a region in which they call sgemm. That number is
-# the process's, and numba gives up the GIL in a region: hold `alone` meanwhile.
-alone = threading.Lock()
-set_blas_threads = _external("set_blas_threads", _blas.set_threads, void, int32)
-get_blas_threads = _external("get_blas_threads", _blas.get_threads, int32)
-# sgemm(ROWS, PLAIN or TURNED (a), same (b), m, n, k, alpha, a, lda, b, ldb, beta, c,
-# ldc): c = alpha a @ b + beta c; a, b, c are addresses, lda the distance of a's rows.
-ROWS, PLAIN, TURNED = np.int32(101), np.int32(111), np.int32(112)  # cblas.h
-_sizes, _array = (intp, intp, intp), (intp, intp)  # m, n, k; address, row length
-sgemm = _external(
-    "sgemm", _blas.sgemm, void, int32, int32, int32,
-    *_sizes, float32, *_array, *_array, float32, *_array,
-)  # fmt: skip

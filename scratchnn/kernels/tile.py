@@ -1,4 +1,4 @@
-"""tile, dots, move, largest: what runs in the processor's vector registers.
+"""tile, dots, and what brings numbers to them: the processor's vectors at work.
 
 A product is fast if each number that is loaded serves many multiplications. So a small
 block of the result, a tile, stays in registers while the sum runs. `tile` serves
@@ -18,6 +18,7 @@ integers; distances and offsets count float32 numbers.
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from llvmlite.ir.values import MDValue
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -75,6 +76,14 @@ def _row_starts(b, a, row, rows, count):
         yield b.add(a, b.mul(INDEX(4), b.mul(i, row)))
 
 
+def _as_written(b, branch):
+    """Have LLVM leave the loop as it is: two steps at once need too many registers."""
+    never = b.module.add_metadata(["llvm.loop.unroll.disable"])
+    loop = MDValue(b.module, (), name=str(len(b.module.metadata)))
+    loop.operands = (loop, never)  # how LLVM tells one loop from another
+    branch.set_metadata("llvm.loop", loop)
+
+
 def _sum_over(b, n, sums, step):
     """The vectors that step(k, sums) makes of the sums, for 0 <= k < n, n > 0."""
     before, loop = b.block, b.append_basic_block("loop")
@@ -91,7 +100,7 @@ def _sum_over(b, n, sums, step):
     for s, value in zip(held, new):
         s.add_incoming(value, loop)
     done = b.append_basic_block("done")
-    b.cbranch(b.icmp_signed("<", following, n), loop, done)
+    _as_written(b, b.cbranch(b.icmp_signed("<", following, n), loop, done))
     b.position_at_end(done)
     return new
 
@@ -246,7 +255,7 @@ def move(context, to, start, n, plus):
 
 @intrinsic
 def largest(context, start, n):
-    """The largest of the n numbers at an address, n at least LANES; nan is passed by."""
+    """The largest of the n numbers at an address, n at least LANES; nan may pass by."""
 
     def code(context, build, signature, args):
         start, n = args
@@ -264,3 +273,56 @@ def largest(context, start, n):
         return build.call(_function(build, name, FLOAT, VECTOR), [build.load(top)])
 
     return types.float32(types.intp, types.intp), code
+
+
+def _interleave(b, x, y, start):
+    """x[start] y[start] x[start + 1] y[start + 1] ..., LANES numbers."""
+    lanes = [start + i // 2 + i % 2 * LANES for i in range(LANES)]
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), lanes)
+    return b.shuffle_vector(x, y, lanes)
+
+
+@intrinsic
+def turn(context, to, row_to, start, row):
+    """to[i, j] = start[j, i] for i, j < LANES: a square of numbers transposed.
+
+    Interleaving the first half of the rows with the second, as often as LANES can be
+    halved, moves row j's number i to row i's place j.
+    """
+
+    def code(context, build, signature, args):
+        to, row_to, start, row = args
+        rows = []
+        for j in range(LANES):
+            place = _vector(build, start, build.mul(INDEX(j), row))
+            rows.append(build.load(place, align=4))
+        for _ in range(LANES.bit_length() - 1):
+            half = LANES // 2
+            rows = [
+                _interleave(build, rows[i], rows[i + half], begin)
+                for i in range(half)
+                for begin in (0, half)
+            ]
+        for i, value in enumerate(rows):
+            place = _vector(build, to, build.mul(INDEX(i), row_to))
+            build.store(value, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), code
+
+
+@intrinsic
+def strip(context, to, start, row, n):
+    """to[i ROWS + r] = start[i row + r] for i < n, r < ROWS."""
+
+    def code(context, build, signature, args):
+        to, start, row, n = args
+        four = ir.VectorType(FLOAT, ROWS).as_pointer()
+        with cgutils.for_range(build, n, intp=INDEX) as loop:
+            place = _number(build, start, build.mul(loop.index, row))
+            value = build.load(build.bitcast(place, four), align=4)
+            place = _number(build, to, build.mul(loop.index, INDEX(ROWS)))
+            build.store(value, build.bitcast(place, four), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 4), code

@@ -1,0 +1,151 @@
+"""product: a @ b of matrices, each thread with its own rows or columns of the result.
+
+Numbers are brought to where a tile reads them fast. A panel of b, at most DEPTH rows
+of a tile's width, is copied side by side into the first cache and serves all rows of
+a. OpenBLAS does the same, but its threads exchange their panels, and so wait for each
+other in the middle: when another process takes a core, the whole product stands still.
+Here each thread does its part from start to end.
+"""
+
+import functools
+
+import numpy as np
+
+from ..threads import get_num_threads
+from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
+from .share import compiled, share
+from .tile import LANES, ROWS, VECTORS, move, narrow_tile, strip, tile, turn
+
+DEPTH = 256  # rows of a panel: 24 KiB
+WIDE, NARROW = VECTORS * LANES, 2 * LANES
+LEAST = 200_000  # multiplications from which two threads pay
+ZERO, NOTHING = np.float32(0), np.float32(-0.0)
+NO_BIAS, PLACES = np.empty(0, np.float32), np.arange(DEPTH) * WIDE
+
+
+@compiled()
+def _panel(b, turned, k, depth, j, columns, panel):
+    """panel[i, :] = the `columns` numbers from j on of row k + i of b, then any."""
+    to, width, at = panel.ctypes.data, panel.shape[1], b.ctypes.data
+    if not turned:
+        for i in range(depth):
+            start = (k + i) * b.shape[1] + j
+            if columns >= LANES:
+                move(to + 4 * i * width, at + 4 * start, columns, NOTHING)
+            else:
+                for m in range(columns):
+                    panel[i, m] = b[k + i, j + m]
+        return
+    squares, many = depth // LANES * LANES, columns // LANES * LANES
+    for m in range(0, many, LANES):
+        for i in range(0, squares, LANES):
+            start = (j + m) * b.shape[1] + k + i
+            turn(to + 4 * (i * width + m), width, at + 4 * start, b.shape[1])
+    for m in range(columns):
+        for i in range(squares if m < many else 0, depth):
+            panel[i, m] = b[j + m, k + i]
+
+
+@compiled()
+def _strips(a, k, depth, first, m, strips):
+    """strips[i, n, r] = a[k + n, first + i ROWS + r]: ROWS rows of a.T side by side."""
+    to, start = strips.ctypes.data, a.ctypes.data + 4 * (k * a.shape[1] + first)
+    for i in range(0, m // ROWS * ROWS, ROWS):
+        strip(to + 4 * i * depth, start + 4 * i, a.shape[1], depth)
+    done = m // ROWS * ROWS
+    for n in range(depth):
+        for r in range(m - done):
+            strips[done * depth + n * ROWS + r] = a[k + n, first + done + r]
+
+
+@compiled()
+def _widths(left, right):
+    """(first column, width) of tiles from left to right: wide ones, then narrow."""
+    j = left
+    while j < right:
+        vectors = -(-(right - j) // LANES)
+        width = NARROW if vectors < 3 or vectors == 4 else WIDE
+        yield j, width
+        j += width
+
+
+@compiled()
+def _column(a, row_a, step_a, next_row, m, panel, places, depth, c, row_c, width, add):
+    """A column of tiles of c, all whole: m rows, a multiple of ROWS."""
+    for i in range(0, m, ROWS):
+        own, to = a + 4 * i * next_row, c + 4 * i * row_c
+        if width == WIDE:
+            tile(own, row_a, step_a, ROWS, panel, places, depth, to, row_c, add)
+        else:
+            narrow_tile(own, row_a, step_a, ROWS, panel, places, depth, to, row_c, add)
+
+
+@compiled()
+def _part(jobs, panels, strips, a, b, bias, c):
+    """c = a @ b + bias for some rows and columns of c.
+
+    jobs[0]: first and last row, first and last column, and whether to take a.T and b.T.
+    """
+    low, high, left, right = jobs[0, 0], jobs[0, 1], jobs[0, 2], jobs[0, 3]
+    turn_a, turn_b = jobs[0, 4], jobs[0, 5]
+    panel, corner, rows_of_a = panels[0, :DEPTH], panels[0, DEPTH:], strips[0]
+    depths, at = len(a) if turn_a else a.shape[1], panel.ctypes.data
+    for i in range(low, high if len(bias) else low):
+        for j in range(left, right):
+            c[i, j] = bias[j]
+    whole = (high - low) // ROWS * ROWS  # rows
+    for k in range(0, depths, DEPTH):
+        depth, add = min(DEPTH, depths - k), k + len(bias)
+        start, row_a, step_a = a.ctypes.data + 4 * (low * a.shape[1] + k), a.shape[1], 1
+        next_row = row_a
+        if turn_a:
+            _strips(a, k, depth, low, high - low, rows_of_a)
+            start, row_a, step_a, next_row = rows_of_a.ctypes.data, 1, ROWS, depth
+        for j, width in _widths(left, right):
+            columns = min(width, right - j)
+            _panel(b, turn_b, k, depth, j, columns, panel)
+            m = whole if columns == width else 0
+            _column(
+                start, row_a, step_a, next_row, m, at, PLACES.ctypes.data, depth,
+                c.ctypes.data + 4 * (low * c.shape[1] + j), c.shape[1], width, add,
+            )  # fmt: skip
+            for i in range(m, high - low, ROWS):  # tiles that c has no room for
+                rows = min(ROWS, high - low - i)
+                tile(
+                    start + 4 * i * next_row, row_a, step_a, rows, at,
+                    PLACES.ctypes.data, depth, corner.ctypes.data, WIDE, 0,
+                )  # fmt: skip
+                for r in range(rows):
+                    for n in range(columns):
+                        old = c[low + i + r, j + n] if add else ZERO
+                        c[low + i + r, j + n] = old + corner[r, n]
+
+
+@functools.lru_cache(256)
+def _jobs(m, n, k, turn_a, turn_b, threads):
+    """What each thread does: a row of `jobs` for _part, cut between tiles.
+
+    A matrix that must be turned is turned in parts, each by the thread that needs it:
+    for a.T the threads share c's rows, for b.T its columns.
+    """
+    by_rows = m >= n
+    if turn_a != turn_b and (m if turn_a else n) >= 2 * WIDE:
+        by_rows = turn_a
+    size, step = (m, ROWS) if by_rows else (n, LANES)
+    steps = -(-size // step)
+    threads = min(threads if m * n * k >= LEAST else 1, steps)
+    cuts = [min(size, steps * t // threads * step) for t in range(threads + 1)]
+    ends = [(*pair, 0, n) if by_rows else (0, m, *pair) for pair in zip(cuts, cuts[1:])]
+    return np.array([(*pair, turn_a, turn_b) for pair in ends])
+
+
+def product(a, b, turn_a=False, turn_b=False, bias=NO_BIAS):
+    """a @ b + bias for contiguous float32 matrices; turned: a.T, b.T in their place."""
+    m, k = a.shape[::-1] if turn_a else a.shape
+    n = b.shape[0] if turn_b else b.shape[1]
+    jobs = _jobs(m, n, k, turn_a, turn_b, get_num_threads())
+    room = (m + ROWS) * DEPTH if turn_a else 1
+    panels = np.empty((len(jobs), DEPTH + ROWS, WIDE), np.float32)
+    strips, c = np.empty((len(jobs), room), np.float32), np.empty((m, n), np.float32)
+    share(_part, (jobs, panels, strips), (a, b, bias, c), len(jobs))
+    return c
