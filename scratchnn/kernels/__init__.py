@@ -201,7 +201,8 @@ def load(file):
         for name in ops:
             TABLE[name].attach(None, None)
     except Exception as e:  # numba may fail in many ways; NumPy never does
-        _log.info("kernels are off: numba can't be used (%s); NumPy runs instead", e)
+        why = " ".join(str(e).split())  # on one line
+        _log.info("kernels are off: numba can't be used (%s); NumPy runs instead", why)
         detach()
 
 

@@ -16,6 +16,7 @@ Where one pool of threads can't be had (see threads.py) everything runs on one.
 """
 
 import ctypes
+import logging
 from ctypes import c_int, c_void_p
 
 import llvmlite.binding as llvm
@@ -31,8 +32,9 @@ from . import Unavailable
 
 try:
     from . import threads as _pool
-except Unavailable:
+except Unavailable as e:
     _pool = None
+    logging.getLogger("scratchnn").info("kernels run on one thread: %s", e)
 
 _compiled = {}  # (loop, types of its arguments): address of the machine code
 

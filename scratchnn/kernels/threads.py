@@ -79,8 +79,11 @@ def _libgomp():
     """GNU OpenMP, once numba runs on it. Raises Unavailable with the reason."""
     if threads.blas() is None:
         raise Unavailable("NumPy's BLAS is not the OpenBLAS of its wheels")
-    with _short_spin():
-        numba.get_num_threads()  # starts the threads
+    try:
+        with _short_spin():
+            numba.get_num_threads()  # starts the threads
+    except ValueError:  # a layer that is wanted by name, but isn't there
+        raise Unavailable("numba finds no threads to run on") from None
     if numba.threading_layer() != "omp":
         raise Unavailable(f"numba runs on {numba.threading_layer()}, not on OpenMP")
     # The jobs of one product wait for one another: each needs a thread of its own.
