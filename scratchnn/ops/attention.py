@@ -92,6 +92,7 @@ attention.example(
     normal(2, 3, 5), normal(4, 5), normal(2, 4, 3), mask=np.tri(3, 4, 1, dtype=bool)
 )
 attention.example(normal(3, 5), normal(2, 5), normal(2, 5), np.float32([[1, -1]]), True)
+attention.example(normal(2, 3, 16), normal(2, 5, 16), normal(2, 5, 16))
 
 
 # ---- packed ---------------------------------------------------------------------
@@ -142,3 +143,4 @@ multihead_attention.example(normal(2, 3, 6), normal(2, 5, 12), heads=3)
 multihead_attention.example(
     normal(3, 4), normal(2, 8), heads=2, mask=np.tri(3, 2, dtype=bool)
 )
+multihead_attention.example(normal(1, 3, 96), heads=2)
