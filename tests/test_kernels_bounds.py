@@ -120,16 +120,17 @@ def sparse(rng, normal, kernel):
     yield kernel.sampled_matmul_forward(g, x, pattern)
 
 
-def linear(rng, normal, kernel):
-    m, k, n = rng.integers(1, 70, 3)
-    x, weight, bias = normal(m, k), normal(n, k), normal(n)
-    y = kernel.forward(x, weight, bias)
-    yield y
-    g = normal(m, n)
-    yield from kernel.rule(g, y, (True, True, True), x, weight, bias)
+def product(rng, normal, kernel):
+    m, k, n = rng.integers(1, 90 if rng.integers(3) else 600, 3)
+    for turn_a in (False, True):
+        for turn_b in (False, True):
+            a = normal(k, m) if turn_a else normal(m, k)
+            b = normal(n, k) if turn_b else normal(k, n)
+            yield kernel.product(a, b, turn_a, turn_b)
+            yield kernel.product(a, b, turn_a, turn_b, normal(n))
 
 
-FILES = dict(conv=convolution, attention=attention, sparse=sparse, linear=linear)
+FILES = dict(conv=convolution, attention=attention, sparse=sparse, product=product)
 
 
 @pytest.mark.parametrize("at_end", [True, False], ids=["behind", "before"])
@@ -174,7 +175,8 @@ def main(file, at_end):
     if kernel is None:
         print("declined here")
         return
-    kernel.warmup()
+    for _ in kernels.warmup():  # which is to see NumPy itself
+        pass
     rng, kernel.np = np.random.default_rng(0), Guards(at_end)
 
     def normal(*shape):
