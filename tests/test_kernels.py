@@ -190,3 +190,54 @@ def test_attach_is_quiet_when_kernels_are_on(caplog):
     caplog.set_level(logging.INFO, "scratchnn")
     assert kernels.attach()
     assert caplog.text == ""
+
+
+# ---- that it compiles -----------------------------------------------------------
+COMPILING = (
+    "scratchnn: compiling kernels, once (about 20 s); `scratchnn warmup` does it "
+    "beforehand\n"
+)
+
+
+def test_a_first_step_says_that_it_compiles_and_the_next_process_does_not(tmp_path):
+    code = (
+        "import numpy as np, scratchnn as snn\n"
+        "x = np.ones((128, 256), np.float32)\n"
+        "snn.softmax(x); snn.log_softmax(x); snn.sigmoid(x); snn.tanh(x)\n"
+        "x = snn.Tensor(x, requires_grad=True)\n"
+        "snn.multihead_attention(x[:, :48], heads=1).sum().backward()\n"
+        "snn.attention(x, x, x).sum().backward()"
+    )
+    for said in (COMPILING, ""):
+        done = run(code, NUMBA_CACHE_DIR=str(tmp_path), SCRATCHNN_JIT="1")
+        assert (done.returncode, done.stderr) == (0, said)
+
+
+def compiles(announcer, seconds, module="scratchnn.kernels.conv"):
+    """Tell it of a kernel that is compiled for so long, with another inside."""
+    import time
+    import types
+
+    from numba.core.event import Event, EventStatus
+
+    function = types.SimpleNamespace(__module__=module)
+    data = {"dispatcher": types.SimpleNamespace(py_func=function)}
+    start, end = EventStatus.START, EventStatus.END
+    for status in (start, start, end):
+        announcer.notify(Event("numba:compile", status, data))
+    time.sleep(seconds)
+    announcer.notify(Event("numba:compile", end, data))
+
+
+def test_compiling_is_said_once_and_only_if_it_takes_long(monkeypatch, caplog):
+    compiling = kernels.load("compiling")
+    monkeypatch.setattr(compiling, "SLOW", 0.2)
+    announcer = compiling._Announcer()
+    compiles(announcer, 1, module="readers_own")
+    compiles(announcer, 0)
+    assert not caplog.records
+    for _ in range(3):
+        compiles(announcer, 0.15)  # 0.2 s are over in the second
+    (record,) = caplog.records
+    assert record.getMessage() + "\n" == COMPILING
+    assert (record.name, record.levelname) == ("scratchnn", "WARNING")

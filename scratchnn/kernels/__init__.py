@@ -194,6 +194,7 @@ def load(file):
     """The kernel file, or None (and no kernels from then on) if numba is broken."""
     try:
         with _own_cache():
+            importlib.import_module(".compiling", __name__)  # says if it takes long
             return importlib.import_module(f".{file}", __name__)
     except Unavailable as e:
         ops = [name for name in KERNELS if KERNELS[name] == file]
@@ -208,7 +209,9 @@ def load(file):
 
 def warmup():
     """Compile every kernel, or load it from disk: a generator of (names, seconds)."""
-    files = {}
+    files, numba = {}, load("compiling")
+    if numba is not None:
+        numba.hush()
     for name, file in {**KERNELS, **STEPS}.items():
         files.setdefault(file, []).append(name.strip("_"))
     for file, names in files.items():

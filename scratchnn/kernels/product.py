@@ -16,7 +16,8 @@ from . import threads as pool  # noqa: F401  without one, NumPy's product is fas
 from .share import compiled, share
 from .tile import LANES, ROWS, VECTORS, move, narrow_tile, strip, tile, turn
 
-DEPTH = 256  # rows of a panel: 24 KiB
+DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
+BLOCK = 256  # rows of a at once: 256 KiB, in the second
 WIDE, NARROW = VECTORS * LANES, 2 * LANES
 LEAST = 200_000  # multiplications from which two threads pay
 ZERO, NOTHING = np.float32(0), np.float32(-0.0)
@@ -93,32 +94,34 @@ def _part(jobs, panels, strips, a, b, bias, c):
     for i in range(low, high if len(bias) else low):
         for j in range(left, right):
             c[i, j] = bias[j]
-    whole = (high - low) // ROWS * ROWS  # rows
     for k in range(0, depths, DEPTH):
         depth, add = min(DEPTH, depths - k), k + len(bias)
-        start, row_a, step_a = a.ctypes.data + 4 * (low * a.shape[1] + k), a.shape[1], 1
-        next_row = row_a
-        if turn_a:
-            _strips(a, k, depth, low, high - low, rows_of_a)
-            start, row_a, step_a, next_row = rows_of_a.ctypes.data, 1, ROWS, depth
-        for j, width in _widths(left, right):
-            columns = min(width, right - j)
-            _panel(b, turn_b, k, depth, j, columns, panel)
-            m = whole if columns == width else 0
-            _column(
-                start, row_a, step_a, next_row, m, at, PLACES.ctypes.data, depth,
-                c.ctypes.data + 4 * (low * c.shape[1] + j), c.shape[1], width, add,
-            )  # fmt: skip
-            for i in range(m, high - low, ROWS):  # tiles that c has no room for
-                rows = min(ROWS, high - low - i)
-                tile(
-                    start + 4 * i * next_row, row_a, step_a, rows, at,
-                    PLACES.ctypes.data, depth, corner.ctypes.data, WIDE, 0,
+        for first in range(low, high, BLOCK):
+            rows = min(BLOCK, high - first)
+            start, row_a = a.ctypes.data + 4 * (first * a.shape[1] + k), a.shape[1]
+            step_a, next_row, whole = 1, row_a, rows // ROWS * ROWS
+            if turn_a:
+                _strips(a, k, depth, first, rows, rows_of_a)
+                start, row_a, step_a, next_row = rows_of_a.ctypes.data, 1, ROWS, depth
+            for j, width in _widths(left, right):
+                columns = min(width, right - j)
+                _panel(b, turn_b, k, depth, j, columns, panel)
+                m = whole if columns == width else 0
+                to = c.ctypes.data + 4 * (first * c.shape[1] + j)
+                _column(
+                    start, row_a, step_a, next_row, m, at, PLACES.ctypes.data, depth,
+                    to, c.shape[1], width, add,
                 )  # fmt: skip
-                for r in range(rows):
-                    for n in range(columns):
-                        old = c[low + i + r, j + n] if add else ZERO
-                        c[low + i + r, j + n] = old + corner[r, n]
+                for i in range(m, rows, ROWS):  # tiles that c has no room for
+                    few, own = min(ROWS, rows - i), start + 4 * i * next_row
+                    tile(
+                        own, row_a, step_a, few, at, PLACES.ctypes.data, depth,
+                        corner.ctypes.data, WIDE, 0,
+                    )  # fmt: skip
+                    for r in range(few):
+                        for n in range(columns):
+                            old = c[first + i + r, j + n] if add else ZERO
+                            c[first + i + r, j + n] = old + corner[r, n]
 
 
 @functools.lru_cache(256)
@@ -144,7 +147,7 @@ def product(a, b, turn_a=False, turn_b=False, bias=NO_BIAS):
     m, k = a.shape[::-1] if turn_a else a.shape
     n = b.shape[0] if turn_b else b.shape[1]
     jobs = _jobs(m, n, k, turn_a, turn_b, get_num_threads())
-    room = (m + ROWS) * DEPTH if turn_a else 1
+    room = (min(m, BLOCK) + ROWS) * DEPTH if turn_a else 1
     panels = np.empty((len(jobs), DEPTH + ROWS, WIDE), np.float32)
     strips, c = np.empty((len(jobs), room), np.float32), np.empty((m, n), np.float32)
     share(_part, (jobs, panels, strips), (a, b, bias, c), len(jobs))

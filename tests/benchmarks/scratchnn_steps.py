@@ -3,7 +3,7 @@
 A step is forward, backward and one Adam update on a fixed random batch, float32. Each
 function of STEPS builds a model and returns `step()`, which returns the loss.
 Architectures and batches are those of the PyTorch and JAX versions beside which
-`bench_steps.py` runs them.
+`run.py` runs them.
 """
 
 import math
@@ -259,8 +259,8 @@ def attn1():
     e, e_t = normal(64), normal(512, 64)
 
     def step():
-        q = W_q @ e + b_q
-        k, v = e_t @ W_k.T + b_k, e_t @ W_v.T + b_v
+        q = F.linear(e, W_q, b_q)
+        k, v = F.linear(e_t, W_k, b_k), F.linear(e_t, W_v, b_v)
         alpha = snn.softmax(k @ q / math.sqrt(64), 0)
         loss = (alpha @ v).sum()
         loss.backward()
