@@ -9,15 +9,15 @@
 
 A loop is written, and compiled, for one thread. Each thread calls it with views of x
 and y, as if there were less to do. numba's `prange` does that too, but needs another 1
-to 2 s to compile each kernel; what hands a loop to the threads is made in 0.005 s here,
-in LLVM's language.
+to 2 s to compile each kernel; the function here that hands a loop to the threads knows
+only the types of its arguments, and serves all loops that share them.
 
 Where one pool of threads can't be had (see threads.py) everything runs on one.
 """
 
 import ctypes
 import logging
-from ctypes import c_int, c_void_p, py_object
+from ctypes import c_int, c_void_p
 
 import llvmlite.binding as llvm
 import numba
@@ -25,8 +25,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
+from numba.extending import intrinsic
 
 from .. import threads
 from . import Unavailable
@@ -37,7 +36,7 @@ except Unavailable as e:
     _pool = None
     logging.getLogger("scratchnn").info("kernels run on one thread: %s", e)
 
-_ready = {}  # (loop, types of its arguments, how many are cut): what runs it
+_compiled = {}  # (loop, types of its arguments): address of the machine code
 
 
 def compiled(fastmath=False):
@@ -61,12 +60,13 @@ def share(loop, split, whole=(), threads=1):
     They are cut along the first axis; what is in `whole` goes to every thread. Arrays
     are contiguous, numbers NumPy's; the loop returns nothing and can't raise.
     """
-    given = split + whole
-    kinds = tuple(map(_kind, given))
-    run = _ready.get((loop, kinds, len(split)))
-    if run is None:
-        run = _ready[loop, kinds, len(split)] = _prepare(loop, kinds, len(split))
-    run(threads, *given)
+    kinds = tuple(map(_kind, split + whole))
+    address = _compiled.get((loop, kinds))
+    if address is None:
+        code = loop.get_compile_result(types.none(*map(_type, kinds)))
+        address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
+        _compiled[loop, kinds] = address
+    _run(address, threads, split, whole)
 
 
 def team(x, least):
@@ -86,8 +86,6 @@ def _kind(x):
 def _type(kind):
     """The same in numba's words."""
     if isinstance(kind, type):
-        if not issubclass(kind, np.generic):
-            raise TypeError(f"share: a number of type {kind.__name__} is not NumPy's")
         return numba.from_dtype(np.dtype(kind))
     char, ndim = kind
     return types.Array(numba.from_dtype(np.dtype(char)), ndim, "C")
@@ -111,94 +109,72 @@ for _name, _function in zip(("fork", "me", "all"), _functions):
     _address = ctypes.cast(_function, c_void_p).value
     llvm.add_symbol(f"scratchnn_{_name}", _address)
 
-# ---- what hands a loop to the threads --------------------------------------------
-INT, BIG, NOTHING = ir.IntType(32), ir.IntType(64), ir.VoidType()
-BYTES = ir.IntType(8).as_pointer()
-JOB = ir.FunctionType(NOTHING, (BYTES,))
-FORK = ir.FunctionType(NOTHING, (JOB.as_pointer(), BYTES, INT, INT))
+# ---- the function that hands a loop to the threads, in LLVM's language -----------
+INT, BIG, BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
+JOB = ir.FunctionType(ir.VoidType(), (BYTES,))
+FORK = ir.FunctionType(ir.VoidType(), (JOB.as_pointer(), BYTES, INT, INT))
 ASK = ir.FunctionType(INT, ())
-HEAD = object.__basicsize__  # what Python keeps in front of an object's own fields
 
 
-@global_compiler_lock
-def _prepare(loop, kinds, cut):
-    """The function (threads, *arguments) that runs a loop, the first `cut` of them cut.
+@intrinsic
+def _fork(typing, loop, n, split, whole):
+    """fork(job, &(loop, n, split, whole), n)"""
 
-    void run(int n, PyObject *x, PyObject *y, ...) {
-        PyObject *given[] = {x, y, ...};
-        fork(job, given, n, 0);
-    }
-    """
-    kinds = tuple(map(_type, kinds))
-    code = loop.get_compile_result(types.none(*kinds))
-    address = code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
-    library = cpu_target.target_context.codegen().create_library("share")
-    module = library.create_ir_module("share")
-    run = ir.FunctionType(NOTHING, [INT] + [BYTES] * len(kinds))
-    run = ir.Function(module, run, f"run_{len(_ready)}_{loop.__name__}")
-    b = ir.IRBuilder(run.append_basic_block())
-    n, *given = run.args
-    given = cgutils.alloca_once_value(b, cgutils.pack_array(b, given))
-    fork = ir.Function(module, FORK, "scratchnn_fork")
-    job = _job(module, address, kinds, cut)
-    b.call(fork, (job, b.bitcast(given, BYTES), n, INT(0)))
-    b.ret_void()
-    library.add_ir_module(module)
-    library.finalize()
-    kind = ctypes.PYFUNCTYPE(None, c_int, *[py_object] * len(kinds))  # keeps the GIL
-    function = kind(library.get_pointer_to_function(run.name))
-    function.code = library  # lives as long
-    return function
+    def code(context, builder, signature, values):
+        given = cgutils.pack_struct(builder, values)
+        place = cgutils.alloca_once_value(builder, given)
+        job = ir.Function(builder.module, JOB, "job")
+        job.linkage = "internal"
+        _job(context, job, place.type, signature.args)
+        fork = cgutils.get_or_insert_function(builder.module, FORK, "scratchnn_fork")
+        n = builder.trunc(values[1], INT)
+        builder.call(fork, (job, builder.bitcast(place, BYTES), n, INT(0)))
+        return context.get_dummy_value()
+
+    return types.void(loop, n, split, whole), code
 
 
-def _job(module, address, kinds, cut):
-    """What one thread does: call the loop at an address with its rows of the arrays."""
-    job = ir.Function(module, JOB, "job")
-    job.linkage = "internal"
-    context, b = cpu_target.target_context, ir.IRBuilder(job.append_basic_block())
-    ask = (ir.Function(module, ASK, f"scratchnn_{name}") for name in ("me", "all"))
-    me, size = (b.sext(b.call(f, ()), BIG) for f in ask)
-    given, args = b.bitcast(job.args[0], BYTES.as_pointer()), []
-    for i, kind in enumerate(kinds):
-        fields = b.gep(_load(b, given, i, BYTES), [INT(HEAD)])
-        if isinstance(kind, types.Array):
-            part = (me, size) if i < cut else (BIG(0), BIG(1))
-            args.append(_rows(context, b, kind, fields, *part))
-        else:
-            number = context.get_data_type(kind).as_pointer()
-            args.append(context.unpack_value(b, kind, b.bitcast(fields, number)))
-    loop = context.call_conv.get_function_type(types.none, kinds)
-    slots = [cgutils.alloca_once(b, kind.pointee) for kind in loop.args[:2]]
-    args = context.get_arg_packer(kinds).as_arguments(b, args)
-    b.call(b.inttoptr(BIG(address), loop.as_pointer()), (*slots, *args))
-    b.ret_void()
-    return job
+def _job(context, job, pointer, kinds):
+    """What one thread does: call the loop with its rows of the arrays in `split`."""
+    builder = ir.IRBuilder(job.append_basic_block())
+
+    def ask(name):
+        asked = cgutils.get_or_insert_function(builder.module, ASK, name)
+        return builder.sext(builder.call(asked, ()), BIG)
+
+    me, size = ask("scratchnn_me"), ask("scratchnn_all")
+    given = builder.load(builder.bitcast(job.args[0], pointer))
+    loop, _, split, whole = (builder.extract_value(given, i) for i in range(4))
+    args = [
+        _rows(context, builder, kind, builder.extract_value(split, i), me, size)
+        for i, kind in enumerate(kinds[2].types)
+    ]
+    args += [builder.extract_value(whole, i) for i in range(len(kinds[3].types))]
+    kinds = (*kinds[2].types, *kinds[3].types)
+    loop_type = context.call_conv.get_function_type(types.none, kinds)
+    loop = builder.inttoptr(loop, loop_type.as_pointer())
+    slots = [cgutils.alloca_once(builder, kind.pointee) for kind in loop_type.args[:2]]
+    args = context.get_arg_packer(kinds).as_arguments(builder, args)
+    builder.call(loop, (*slots, *args))
+    builder.ret_void()
 
 
-def _rows(context, b, kind, fields, me, size):
-    """array[len * me // size : len * (me + 1) // size]
-
-    The fields of NumPy's arrays are part of its C interface: the address, the number of
-    axes, the addresses of shape and strides.
-    """
-    data, shape, strides = (_load(b, fields, i, BYTES) for i in (0, 2, 3))
-    n, *rest = (_load(b, shape, i, BIG) for i in range(kind.ndim))
-    strides = [_load(b, strides, i, BIG) for i in range(kind.ndim)]
-    low = b.sdiv(b.mul(n, me), size)
-    high = b.sdiv(b.mul(n, b.add(me, BIG(1))), size)
-    a = context.make_array(kind)(context, b)
-    start = b.gep(data, [b.mul(low, strides[0])])
-    context.populate_array(
-        a,
-        data=b.bitcast(start, a.data.type),
-        shape=[b.sub(high, low), *rest],
-        strides=strides,
-        itemsize=np.dtype(str(kind.dtype)).itemsize,
-        meminfo=None,
-    )
+def _rows(context, builder, kind, array, me, size):
+    """array[len * me // size : len * (me + 1) // size]"""
+    a = context.make_array(kind)(context, builder, array)
+    n, *rest = cgutils.unpack_tuple(builder, a.shape)
+    low = builder.sdiv(builder.mul(n, me), size)
+    high = builder.sdiv(builder.mul(n, builder.add(me, BIG(1))), size)
+    before = builder.mul(low, builder.extract_value(a.strides, 0))
+    data = builder.add(builder.ptrtoint(a.data, BIG), before)
+    a.data = builder.inttoptr(data, a.data.type)
+    a.shape = cgutils.pack_array(builder, [builder.sub(high, low), *rest])
+    a.nitems = builder.sub(high, low)
+    for n in rest:
+        a.nitems = builder.mul(a.nitems, n)
     return a._getvalue()
 
 
-def _load(b, address, i, kind):
-    """The i-th of the values of a kind at an address."""
-    return b.load(b.gep(b.bitcast(address, kind.as_pointer()), [INT(i)]))
+@numba.njit(cache=True)
+def _run(loop, n, split, whole):
+    _fork(loop, n, split, whole)
