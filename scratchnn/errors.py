@@ -232,6 +232,8 @@ def _attention(q, k, v, mask=None, causal=False):
             f"k {k} and v {v} need equal axes -2, not {k[-2]} and {v[-2]}: each key "
             "has its value"
         )
+    if k[-2] == 0:
+        return f"k {k} has no keys to choose from; give at least one"
     for a, b in ((q, k), (k, v), (q, v)):
         if clash := _broadcast(a[:-2], b[:-2]):
             return f"the axes before the last two of q {q}, k {k}, v {v}: {clash}"

@@ -263,6 +263,10 @@ ERRORS = {
         "attention: k (5, 4) and v (6, 2) need equal axes -2, not 5 and 6: each key "
         "has its value",
     ),
+    "no keys": (
+        lambda: snn.attention(ones(3, 4), ones(0, 4), ones(0, 2)),
+        "attention: k (0, 4) has no keys to choose from; give at least one",
+    ),
     "batches differ": (
         lambda: snn.attention(ones(2, 3, 4), ones(3, 5, 4), ones(5, 2)),
         "attention: the axes before the last two of q (2, 3, 4), k (3, 5, 4), v (5, "

@@ -29,7 +29,7 @@ from .tile import LANES, ROWS, VECTORS, largest, move, tiles
 
 QUERIES = 64
 KEYS = 5 * VECTORS * LANES
-PITCH = KEYS + LANES  # from one row of scores to the next: not a power of two
+PITCH = KEYS + LANES  # from one row of scores to the next
 LEAST = 16_384  # scores from which two threads pay
 NO_MASK = np.empty(0, np.bool_)
 LOWEST, NOTHING = float32(np.finfo(np.float32).min), float32(-0.0)
