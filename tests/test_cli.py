@@ -258,6 +258,22 @@ def test_warmup_compiles_nothing_if_kernels_are_off(scratchnn, monkeypatch):
     assert scratchnn("warmup") == (0, f"{text} compile\n", "")
 
 
+def test_warmup_tells_what_it_compiled_and_how_long_all_took(scratchnn, monkeypatch):
+    from scratchnn import kernels
+
+    # at once, in two processes: their times don't add up to the whole
+    monkeypatch.setattr(kernels, "warmup", lambda: iter([("exp, relu", 70), ("a", 80)]))
+    monkeypatch.delenv("SCRATCHNN_JIT", raising=False)
+    code, out, err = scratchnn("warmup")
+    assert (code, err) == (0, "")
+    *lines, last = out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["exp,", "relu", "70.00", "s"],
+        ["a", "80.00", "s"],
+    ]
+    assert last.startswith("in all ") and float(last.split()[2]) < 70
+
+
 def test_resume_may_lengthen_a_run_but_not_change_it(scratchnn):
     scratchnn(RUN)
     code, out, err = scratchnn("train vae --resume --lr 0.5")

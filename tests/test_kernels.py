@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -184,6 +185,38 @@ def test_warmup_names_every_kernel():
     named = ", ".join(names for names, _ in kernels.warmup()).split(", ")
     everything = [*kernels.KERNELS, *kernels.STEPS]
     assert sorted(named) == sorted(name.strip("_") for name in everything)
+
+
+WARM = (  # two small files; prints how many loops this process compiled, and loaded
+    "import logging, sys\n"
+    "from scratchnn import kernels\n"
+    "logging.basicConfig(level='INFO', format='%(message)s')\n"
+    "kernels.KERNELS = {{'_dropout': 'dropout', 'max_windows': 'pool'}}\n"
+    "kernels.STEPS, kernels.get_num_threads = {{}}, lambda: 2\n"
+    "{before}\n"
+    "names = sorted(names for names, _ in kernels.warmup())\n"
+    "pool = kernels.load('pool')._max_rule\n"
+    "print(*names, len(pool.stats.cache_misses), len(pool.stats.cache_hits))"
+)
+
+
+def warm(folder, before="", **env):
+    code = WARM.format(before=before)
+    return run(code, NUMBA_CACHE_DIR=str(folder), SCRATCHNN_JIT="1", **env)
+
+
+def test_warmup_compiles_in_other_processes_and_loads_here(tmp_path):
+    assert warm(tmp_path).stdout.split() == ["dropout", "max_windows", "0", "1"]
+    # and starts none where there is nothing to do
+    before = "import subprocess; subprocess.Popen = None"
+    again = warm(tmp_path, before)
+    assert again.stdout.split() == ["dropout", "max_windows", "0", "1"], again.stderr
+
+
+def test_warmup_compiles_here_what_another_process_could_not(tmp_path):
+    done = warm(tmp_path, f"sys.executable = {shutil.which('false')!r}")
+    assert done.stdout.split() == ["dropout", "max_windows", "1", "0"]
+    assert done.stderr.count("could not compile") == 2
 
 
 def test_attach_is_quiet_when_kernels_are_on(caplog):

@@ -10,14 +10,21 @@ numba that can't be imported, turns kernels off.
 
 import contextlib
 import functools
+import glob
 import importlib
+import itertools
 import logging
 import os
+import queue
+import subprocess
+import sys
+import threading
 import time
 
 import numpy as np
 
 from ..op import TABLE, Shape
+from ..threads import get_num_threads
 
 KERNELS = {  # op: its file in this folder
     "standardize": "norm",
@@ -208,15 +215,84 @@ def load(file):
 
 
 def warmup():
-    """Compile every kernel, or load it from disk: a generator of (names, seconds)."""
-    files, numba = {}, load("compiling")
-    if numba is not None:
-        numba.hush()
+    """Compile every kernel, or load it from disk: a generator of (names, seconds).
+
+    Files that the disk lacks are compiled by several processes at once, then loaded
+    here. What these could not do is done here, where an error can be seen.
+    """
+    files, compiling = {}, load("compiling")
+    if compiling is None:
+        return
+    compiling.hush()
     for name, file in {**KERNELS, **STEPS}.items():
         files.setdefault(file, []).append(name.strip("_"))
-    for file, names in files.items():
-        start = time.perf_counter()
-        module = load(file)
+    new = [file for file in files if not _is_on_disk(file)]
+    old = [(file, 0) for file in files if file not in new]
+    rest = ((file, 0) for file in new)  # those that are left by then
+    for file, seconds in itertools.chain(old, _compile_beside(new), rest):
+        start, names = time.perf_counter(), files.pop(file, None)
+        module = load(file) if names else None
         if module is not None:
             module.warmup()
-            yield ", ".join(names), time.perf_counter() - start
+            yield ", ".join(names), seconds + time.perf_counter() - start
+
+
+def _is_on_disk(file):
+    """Whether each loop of a file has compiled code that is not older than the file."""
+    module = load(file)
+    if module is None:
+        return True  # nothing to compile
+    changed = os.path.getmtime(module.__file__)
+    for name, loop in vars(module).items():
+        if getattr(loop, "__module__", None) == module.__name__ and _folder(loop):
+            pattern = f"{glob.escape(_folder(loop))}/{file}.{name}-*.nbi"
+            if not any(os.path.getmtime(f) >= changed for f in glob.glob(pattern)):
+                return False
+    return True
+
+
+def _folder(loop):
+    """Where numba keeps a function's compiled code; None if it isn't numba's."""
+    return getattr(getattr(loop, "stats", None), "cache_path", None)
+
+
+def _compile_beside(files):
+    """Have files compiled by a process for each core: yields (file, seconds)."""
+    count = min(get_num_threads(), len(files))
+    if count < 2:
+        return
+    files, done = iter(files), queue.SimpleQueue()
+
+    def feed(worker):
+        for file in files:  # the next that no worker has
+            start = time.perf_counter()
+            with contextlib.suppress(BrokenPipeError):
+                print(file, file=worker.stdin, flush=True)
+            if not worker.stdout.readline():
+                _log.info("a process could not compile %s; this one does", file)
+                break
+            done.put((file, time.perf_counter() - start))
+        done.put(None)
+
+    workers = [_worker() for _ in range(count)]
+    try:
+        for worker in workers:
+            threading.Thread(target=feed, args=(worker,), daemon=True).start()
+        for _ in workers:
+            yield from iter(done.get, None)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+
+
+def _worker():
+    """A process that compiles the files whose names it is given; see __main__.py."""
+    return subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
