@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("numba", reason="kernels need numba")
+numba = pytest.importorskip("numba", reason="kernels need numba")
 from scratchnn.kernels import elementwise, exp, softmax  # noqa: E402
 
 FLOAT = np.finfo(np.float32)
@@ -105,7 +105,8 @@ def test_ln2_is_split_so_that_n_times_the_high_part_is_exact():
 
 
 def test_the_largest_entry_of_a_row_is_found_whatever_the_signs():
+    top_of = numba.njit(lambda row: softmax.top_of(row))
     rows = [[-1, -2, -0.5], [0, -0.0, -1], [-np.inf, -3e38, -np.inf], [1e-40, 0, 0]]
     for row in np.array(rows, np.float32):
-        assert softmax.top_of(row) == row.max()
-    assert np.isnan(softmax.top_of(np.array([1, np.nan, np.inf], np.float32)))
+        assert top_of(row) == row.max()
+    assert np.isnan(top_of(np.array([1, np.nan, np.inf], np.float32)))

@@ -31,11 +31,13 @@ make everything slower, silently.
 """
 
 from llvmlite import ir
-from numba import float32, int32, njit, types
+from numba import float32, int32, types
 from numba.extending import intrinsic
 
+from .share import compiled
+
 EXACT = {"contract", "nsz"}
-scalar = njit(cache=True, fastmath=EXACT, error_model="numpy")  # numpy: 1 / 0 is inf
+scalar = compiled(EXACT)
 
 PER_LN2 = float32(1.4426950408889634)
 ROUND = float32(1.5 * 2**23)

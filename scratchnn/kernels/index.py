@@ -11,10 +11,11 @@ from numba import float32, njit
 
 from .sparse import AHEAD, ask_for_row
 
+loop = njit(cache=True, no_cfunc_wrapper=True)  # C never calls these
 NARROW = 2  # numbers in a row; below this NumPy is as fast
 
 
-@njit(cache=True)
+@loop
 def _add(x, rows, y):
     """y[rows[e]] += x[e]"""
     for e in range(len(rows)):
@@ -24,7 +25,7 @@ def _add(x, rows, y):
             place[k] += row[k]
 
 
-@njit(cache=True)
+@loop
 def _raise(x, rows, y):
     """y[rows[e]] = max(y[rows[e]], x[e]), nan if there is one."""
     for e in range(len(rows)):
@@ -35,7 +36,7 @@ def _raise(x, rows, y):
             place[k] = row[k] if larger else place[k]
 
 
-@njit(cache=True)
+@loop
 def _count(x, rows, y, counts):
     """How many of the x[e] are equal to y[rows[e]]."""
     for e in range(len(rows)):
@@ -46,7 +47,7 @@ def _count(x, rows, y, counts):
             place[k] += float32(row[k] == top[k])
 
 
-@njit(cache=True)
+@loop
 def _hand_out(x, rows, y, share, gx):
     """gx[e] = share[rows[e]] where x[e] is equal to y[rows[e]]."""
     for e in range(len(rows)):

@@ -39,13 +39,15 @@ except Unavailable as e:
 _compiled = {}  # (loop, types of its arguments): address of the machine code
 
 
-def compiled(fastmath=False):
+def compiled(fastmath=False, types=None):
     """As numba's njit, for loops that only `share` and other loops call.
 
     Compiled in half the time, without what a call from Python needs: it would crash.
-    error_model: a division that can't raise is one that LLVM can vectorise.
+    error_model: a division that can't raise is one that LLVM can vectorise. types:
+    for which alone it is compiled, where numba would do it again for each constant.
     """
     return numba.njit(
+        types,
         cache=True,
         fastmath=fastmath,
         error_model="numpy",
@@ -175,6 +177,6 @@ def _rows(context, builder, kind, array, me, size):
     return a._getvalue()
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, no_cfunc_wrapper=True)  # half the time to compile
 def _run(loop, n, split, whole):
     _fork(loop, n, split, whole)

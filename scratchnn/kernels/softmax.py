@@ -3,15 +3,14 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from .exp import EXACT, ONE, ZERO, exp, ordered, unordered
-from .share import share, team
+from .share import compiled, share, team
 
 PARALLEL = 65_536  # entries
 
 # exp itself keeps its own flags: only the sums here may be reordered.
-rows_loop = njit(cache=True, fastmath=EXACT | {"reassoc"}, error_model="numpy")
+rows_loop = compiled(EXACT | {"reassoc"})
 
 
 @rows_loop

@@ -11,12 +11,12 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import float32, njit, types
+from numba import float32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..ops.sparse import Pattern
-from .share import share, team
+from .share import compiled, share, team
 
 AHEAD = 16  # entries; 8 to 32 are as good
 LEAST = 500_000  # multiplications from which two threads pay
@@ -95,7 +95,7 @@ _sum_64, _sum_32, _sum_16, _sum_8 = (_sum_of(n, 8) for n in (8, 4, 2, 1))
 _sum_4, _sum_2, _sum_1 = (_sum_of(1, n) for n in (4, 2, 1))
 
 
-@njit(cache=True)
+@compiled()
 def _block(left, n):
     """How many numbers next: the least of 64, 32, ... that is enough, and at most n."""
     block = 64
@@ -104,7 +104,7 @@ def _block(left, n):
     return block
 
 
-@njit(cache=True)
+@compiled()
 def _product(low, high, starts, columns, values, x, y):
     """y_i = sum of values_e x_j over the entries e of row i, column j.
 
@@ -137,7 +137,7 @@ def _product(low, high, starts, columns, values, x, y):
                 k += block
 
 
-@njit(cache=True)
+@compiled()
 def ask_for_row(x, i):
     """Ask for x[i] of a matrix, without waiting for it."""
     width = 4 * x.shape[1]
@@ -146,7 +146,7 @@ def ask_for_row(x, i):
         _prefetch(start + byte)
 
 
-@njit(cache=True, fastmath={"contract", "reassoc"}, error_model="numpy")
+@compiled({"contract", "reassoc"})
 def _sampled(low, high, starts, columns, a, b, y):
     """y_e = sum_k a_ik b_jk over the entries e of row i, column j."""
     n, last = a.shape[1], len(columns) - 1
@@ -161,7 +161,7 @@ def _sampled(low, high, starts, columns, a, b, y):
                 y[e] = total
 
 
-@njit(cache=True)
+@compiled()
 def _pick(order, y, values):
     for e in range(len(order)):
         y[e] = values[order[e]]

@@ -19,11 +19,12 @@ integers; distances and offsets count float32 numbers.
 import llvmlite.binding as llvm
 from llvmlite import ir
 from llvmlite.ir.values import MDValue
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import Unavailable
+from .share import compiled
 
 FEATURES = llvm.get_host_cpu_features()
 if "x86" in llvm.get_process_triple() and not FEATURES.get("fma"):
@@ -158,7 +159,7 @@ tile, narrow_tile = _tile(ROWS, VECTORS), _tile(ROWS, 2)
 long_tile = _tile(1, LONG)
 
 
-@njit(cache=True)
+@compiled(types=types.void(*[types.intp] * 11))
 def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
     """The same for any numbers of rows and columns: tile beside tile.
 
