@@ -267,7 +267,7 @@ def _compile_beside(files):
         for file in files:  # the next that no worker has
             start = time.perf_counter()
             with contextlib.suppress(BrokenPipeError):
-                print(file, file=worker.stdin, flush=True)
+                worker.stdin.write(f"{file}\n")
             if not worker.stdout.readline():
                 _log.info("a process could not compile %s; this one does", file)
                 break
@@ -295,4 +295,5 @@ def _worker():
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        bufsize=1,  # a line
     )

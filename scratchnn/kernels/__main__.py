@@ -12,4 +12,5 @@ if __name__ == "__main__":
         module = load(name.strip())
         if module is not None:
             module.warmup()
-        print("done", flush=True)
+        sys.stdout.write("done\n")
+        sys.stdout.flush()
