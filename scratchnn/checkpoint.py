@@ -57,7 +57,7 @@ def load(path):
         with safe_open(path, "numpy") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}
             for name, x in state.items():
-                if x.dtype.kind == "V":  # another library may have taught NumPy bfloat16
+                if x.dtype.kind == "V":  # some library taught NumPy bfloat16
                     raise TypeError(f"NumPy has no {x.dtype}, the type of {name}")
             return state, file.metadata() or {}
     except FileNotFoundError:

@@ -14,7 +14,8 @@ import numpy as np
 from ..threads import get_num_threads
 from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
 from .share import compiled, share
-from .tile import LANES, ROWS, VECTORS, move, narrow_tile, strip, tile, turn
+from .tile import LANES, ROWS, VECTORS
+from .tile import four_strips, move, narrow_tile, strip, tile, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
@@ -51,9 +52,11 @@ def _panel(b, turned, k, depth, j, columns, panel):
 def _strips(a, k, depth, first, m, strips):
     """strips[i, n, r] = a[k + n, first + i ROWS + r]: ROWS rows of a.T side by side."""
     to, start = strips.ctypes.data, a.ctypes.data + 4 * (k * a.shape[1] + first)
-    for i in range(0, m // ROWS * ROWS, ROWS):
-        strip(to + 4 * i * depth, start + 4 * i, a.shape[1], depth)
-    done = m // ROWS * ROWS
+    fours, done = m // (4 * ROWS) * 4 * ROWS, m // ROWS * ROWS
+    for i in range(0, fours, 4 * ROWS):
+        four_strips(to + 4 * i * depth, ROWS * depth, start + 4 * i, a.shape[1], depth)
+    for i in range(fours, done, ROWS):
+        strip(to + 4 * i * depth, 0, start + 4 * i, a.shape[1], depth)
     for n in range(depth):
         for r in range(m - done):
             strips[done * depth + n * ROWS + r] = a[k + n, first + done + r]

@@ -312,18 +312,33 @@ def turn(context, to, row_to, start, row):
     return types.void(*[types.intp] * 4), code
 
 
-@intrinsic
-def strip(context, to, start, row, n):
-    """to[i ROWS + r] = start[i row + r] for i < n, r < ROWS."""
+def _strips(many):
+    """The function that copies `many` strips of ROWS columns side by side."""
 
-    def code(context, build, signature, args):
-        to, start, row, n = args
-        four = ir.VectorType(FLOAT, ROWS).as_pointer()
-        with cgutils.for_range(build, n, intp=INDEX) as loop:
-            place = _number(build, start, build.mul(loop.index, row))
-            value = build.load(build.bitcast(place, four), align=4)
-            place = _number(build, to, build.mul(loop.index, INDEX(ROWS)))
-            build.store(value, build.bitcast(place, four), align=4)
-        return context.get_dummy_value()
+    @intrinsic
+    def strips(context, to, next_strip, start, row, n):
+        def code(context, build, signature, args):
+            to, next_strip, start, row, n = args
+            four = ir.VectorType(FLOAT, ROWS).as_pointer()
+            with cgutils.for_range(build, n, intp=INDEX) as loop:
+                left = build.mul(loop.index, row)
+                below = build.mul(loop.index, INDEX(ROWS))
+                for i in range(many):
+                    place = _number(build, start, build.add(left, INDEX(i * ROWS)))
+                    value = build.load(build.bitcast(place, four), align=4)
+                    place = build.add(below, build.mul(INDEX(i), next_strip))
+                    place = _number(build, to, place)
+                    build.store(value, build.bitcast(place, four), align=4)
+            return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 4), code
+        return types.void(*[types.intp] * 5), code
+
+    strips.__doc__ = f"""to[i next_strip + n ROWS + r] = start[n row + i ROWS + r].
+
+    For i < {many}, r < ROWS: strips of columns, each with its rows one after another.
+    """
+    return strips
+
+
+# Four at once read a line of the cache while it is there.
+strip, four_strips = _strips(1), _strips(4)
