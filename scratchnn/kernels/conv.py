@@ -49,16 +49,6 @@ class Frame(NamedTuple):
         return (plane * self.height + row // s) * self.width + column // s
 
 
-class Part(NamedTuple):
-    """One product of a convolution: which weights, and where its windows go in y."""
-
-    rows: int
-    columns: int
-    first_row: int
-    first_column: int
-    entries: tuple  # slices of kernel rows and columns
-
-
 @compiled()
 def _copy(to, i, start, j, n, plus):
     """to[i : i + n] = start[j : j + n] + plus"""
