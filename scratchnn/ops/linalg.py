@@ -8,7 +8,7 @@ from ..errors import ShapeError
 from ..tensor import composite, op
 from .examples import invertible, normal, symmetric_positive
 from .reduce import sum
-from .shape import expand_dims, reshape, squeeze, swapaxes
+from .shape import expand_dims, reshape, swapaxes
 
 
 @op
@@ -22,17 +22,17 @@ def matmul(a, b):
 
 def _matmul_by_a(g, _y, _a, b):
     if b.ndim == 1:  # y = a . b for each row
-        return expand_dims(g, -1) * b
-    if _a.ndim == 1:
-        return squeeze(expand_dims(g, -2) @ swapaxes(b, -1, -2), -2)
+        return g[..., None] * b
+    if _a.ndim == 1 and b.ndim > 2:  # a row for each matrix
+        return (g[..., None, :] @ swapaxes(b, -1, -2))[..., 0, :]
     return g @ swapaxes(b, -1, -2)
 
 
 def _matmul_by_b(g, _y, a, _b):
     if a.ndim == 1:
-        return expand_dims(a, -1) * expand_dims(g, -2) if _b.ndim > 1 else a * g
-    if _b.ndim == 1:
-        return squeeze(swapaxes(a, -1, -2) @ expand_dims(g, -1), -1)
+        return a[:, None] * g[..., None, :] if _b.ndim > 1 else a * g
+    if _b.ndim == 1 and a.ndim > 2:  # a column for each matrix
+        return (swapaxes(a, -1, -2) @ g[..., None])[..., 0]
     return swapaxes(a, -1, -2) @ g
 
 
