@@ -18,6 +18,7 @@ from scratchnn import Tensor
 HERE = pathlib.Path(__file__).parent
 sys.path.append(str(HERE / "benchmarks"))
 
+import bench_conv  # noqa: E402
 import op_cases  # noqa: E402
 import peers  # noqa: E402
 import picture  # noqa: E402
@@ -328,6 +329,24 @@ def test_each_timed_op_is_pytorchs(name):
         gradients, op_cases.build(torch, theirs, name, "small", True)(), strict=True
     ):
         close(g, e)
+
+
+@pytest.mark.parametrize("product", bench_conv.PRODUCTS)
+@pytest.mark.parametrize("number", range(len(bench_conv.SHAPES) - 1))
+def test_each_timed_convolution_is_pytorchs(number, product):
+    torch = pytest.importorskip("torch", reason="parity with PyTorch needs torch")
+    if snn.kernels.load("conv") is None or snn.TABLE["conv2d"].fast_rule is None:
+        pytest.skip("no convolution kernels here")
+    case, found = (number, product), {}
+    for library, make in (snn, None), (torch, lambda x, learn: torch.from_numpy(x)):
+        y = bench_conv.build(library, make, *case)()
+        found[library] = y if isinstance(y, tuple) else (y,)
+    for a, b in zip(found[snn], found[torch], strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            # n <= 4,096 terms: sqrt(n) roundings of sums of size sqrt(n), so each side
+            # is off by 0.4 n EPS; the largest of 10,000 errors is 4 times the usual.
+            np.testing.assert_allclose(a, b.numpy(), rtol=0, atol=4 * 4096 * EPS)
 
 
 def close(ours, theirs):

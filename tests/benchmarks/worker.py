@@ -37,6 +37,11 @@ class Framework:
 
         return op_cases.build(self.library, self.tensor, *case)
 
+    def conv(self, *case):
+        import bench_conv
+
+        return bench_conv.build(self.library, self.tensor, *case)
+
     def scaling(self, curve, size):
         import scaling
 
