@@ -14,12 +14,11 @@ import numpy as np
 from ..threads import get_num_threads
 from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
 from .share import compiled, share
-from .tile import LANES, ROWS, VECTORS
-from .tile import four_strips, move, narrow_tile, strip, tile, turn
+from .tile import LANES, ROWS, WIDE
+from .tile import four_strips, move, narrow_tile, strip, tile, tile_width, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
-WIDE, NARROW = VECTORS * LANES, 2 * LANES
 LEAST = 200_000  # multiplications from which two threads pay
 ZERO, NOTHING = np.float32(0), np.float32(-0.0)
 NO_BIAS, PLACES = np.empty(0, np.float32), np.arange(DEPTH) * WIDE
@@ -63,17 +62,6 @@ def _strips(a, k, depth, first, m, strips):
 
 
 @compiled()
-def _widths(left, right):
-    """(first column, width) of tiles from left to right: wide ones, then narrow."""
-    j = left
-    while j < right:
-        vectors = -(-(right - j) // LANES)
-        width = NARROW if vectors < 3 or vectors == 4 else WIDE
-        yield j, width
-        j += width
-
-
-@compiled()
 def _column(a, row_a, step_a, next_row, m, panel, places, depth, c, row_c, width, add):
     """A column of tiles of c, all whole: m rows, a multiple of ROWS."""
     for i in range(0, m, ROWS):
@@ -106,7 +94,9 @@ def _part(jobs, panels, strips, a, b, bias, c):
             if turn_a:
                 _strips(a, k, depth, first, rows, rows_of_a)
                 start, row_a, step_a, next_row = rows_of_a.ctypes.data, 1, ROWS, depth
-            for j, width in _widths(left, right):
+            j = left
+            while j < right:
+                width = tile_width(right - j)
                 columns = min(width, right - j)
                 _panel(b, turn_b, k, depth, j, columns, panel)
                 m = whole if columns == width else 0
@@ -125,6 +115,7 @@ def _part(jobs, panels, strips, a, b, bias, c):
                         for n in range(columns):
                             old = c[first + i + r, j + n] if add else ZERO
                             c[first + i + r, j + n] = old + corner[r, n]
+                j += width
 
 
 @functools.lru_cache(256)

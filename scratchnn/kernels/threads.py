@@ -1,10 +1,10 @@
 """One pool of threads for BLAS and kernels.
 
-OpenBLAS's threads spin for a while after a product, each on a core. A numba region
-that comes next waits until the scheduler takes a core away from them: 4 to 30 ms, for
-work of microseconds. So OpenBLAS is told to hand its jobs to OpenMP's threads, which
-are numba's, and never starts its own. A kernel file with parallel regions imports this
-one, which raises Unavailable where one pool can't be had.
+OpenBLAS's threads spin for a while after a product, each on a core. A kernel that
+comes next waits until the scheduler takes a core away from them: 4 to 30 ms, for work
+of microseconds. So OpenBLAS is told to hand its jobs to OpenMP's threads, which are
+numba's and the kernels' (share.py), and never starts its own. Importing this file
+raises Unavailable where one pool can't be had.
 """
 
 import contextlib

@@ -32,6 +32,7 @@ if "x86" in llvm.get_process_triple() and not FEATURES.get("fma"):
 
 LANES = 16 if FEATURES.get("avx512f") else 8  # numbers in a vector
 ROWS, VECTORS = 4, 3  # of a tile: 12 sums, 3 rows of b, 1 number: 16 registers
+WIDE, NARROW = VECTORS * LANES, 2 * LANES  # columns of a tile
 LONG = 8  # vectors in a tile of one row
 
 INDEX, FLOAT = ir.IntType(64), ir.FloatType()
@@ -159,6 +160,13 @@ tile, narrow_tile = _tile(ROWS, VECTORS), _tile(ROWS, 2)
 long_tile = _tile(1, LONG)
 
 
+@compiled()
+def tile_width(columns):
+    """The width of the first tile for so many columns: wide ones, then narrow."""
+    vectors = -(-columns // LANES)
+    return NARROW if vectors < VECTORS or vectors == 4 else WIDE
+
+
 @compiled(types=types.void(*[types.intp] * 11))
 def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
     """The same for any numbers of rows and columns: tile beside tile.
@@ -166,18 +174,15 @@ def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
     c has room for whole tiles: rows up to a multiple of ROWS, and `columns` up to a
     multiple of LANES, of 2 LANES if they are fewer than that.
     """
-    vectors = -(-columns // LANES)
-    narrow = LANES * max(0, vectors - 2 * (-vectors % VECTORS))  # from there two wide
     for i in range(0, rows, ROWS):
         left, own, j = rows - i, a + 4 * i * row_a, 0
         while j < columns:
-            at, to = b + 4 * j, c + 4 * (i * row_c + j)
-            if j < narrow:
+            at, to, width = b + 4 * j, c + 4 * (i * row_c + j), tile_width(columns - j)
+            if width == WIDE:
                 tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
-                j += VECTORS * LANES
             else:
                 narrow_tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
-                j += 2 * LANES
+            j += width
 
 
 @intrinsic
