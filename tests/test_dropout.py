@@ -6,6 +6,7 @@ test once in two million seeds, and the seeds here are fixed.
 
 import numpy as np
 import pytest
+from helpers import both
 
 import scratchnn as snn
 from scratchnn import TABLE, Tensor, kernels
@@ -91,18 +92,6 @@ def test_a_mask_is_a_whole_array_and_its_shape_only_arranges_it():
 
 
 # ---- the kernel -----------------------------------------------------------------
-def both(call):
-    """What a call returns with kernels, for any size, and without."""
-    pytest.importorskip("numba", reason="kernels need numba")
-    kernels.attach()
-    fast = call()
-    kernels.detach()
-    try:
-        return fast, call()
-    finally:
-        kernels.attach()
-
-
 @pytest.mark.parametrize("shape", [(0,), (1,), (4095,), (4097,), (301, 333), ()])
 @pytest.mark.parametrize("p", [1e-9, 0.5, 0.9, 1])
 def test_kernel_and_body_give_the_same_bits(shape, p, monkeypatch):

@@ -3,32 +3,17 @@
 import logging
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from helpers import both, normal, python
 
 import scratchnn as snn
 from scratchnn import TABLE, Tensor, grad, kernels
 
 pytest.importorskip("numba", reason="kernels need numba")
 RNG = np.random.default_rng(0)
-
-
-def both(call):
-    """The result with kernels and without."""
-    kernels.attach()
-    fast = call()
-    kernels.detach()
-    try:
-        return fast, call()
-    finally:
-        kernels.attach()
-
-
-def float32(*shape):
-    return RNG.standard_normal(shape).astype(np.float32)
+float32 = normal(RNG)
 
 
 # One float32 rounding of a sum of d terms of size 1 is about sqrt(d) half-units in
@@ -123,17 +108,6 @@ def test_nan_and_infinity_pass_through():
     assert np.isnan(fast[3]).all() and not np.isnan(fast[4]).any()
 
 
-def run(code, **env):
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **env},
-    )
-
-
 SHOW = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
@@ -145,7 +119,7 @@ print(snn.TABLE["standardize"].call(x, axis=-1).sum(), "numba" in sys.modules)
 
 
 def test_scratchnn_jit_0_runs_numpy_and_says_so_once():
-    done = run(SHOW.format(before=""), SCRATCHNN_JIT="0")
+    done = python(SHOW.format(before=""), SCRATCHNN_JIT="0")
     assert done.stdout.split() == ["0.0", "False"]
     assert done.stderr == (
         "INFO kernels are off: SCRATCHNN_JIT=0; NumPy runs instead\n"
@@ -153,7 +127,7 @@ def test_scratchnn_jit_0_runs_numpy_and_says_so_once():
 
 
 def test_a_missing_numba_runs_numpy_and_says_so_once():
-    done = run(SHOW.format(before="sys.modules['numba'] = None"), SCRATCHNN_JIT="1")
+    done = python(SHOW.format(before="sys.modules['numba'] = None"), SCRATCHNN_JIT="1")
     assert done.stdout.split()[0] == "0.0"
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("INFO kernels are off: numba can't be used")
@@ -168,14 +142,14 @@ def test_numba_is_imported_with_the_first_kernel_only():
         "f(np.ones((128, 256), np.float32), axis=-1)\n"
         "print(small, 'numba' in sys.modules)"
     )
-    assert run(code, SCRATCHNN_JIT="1").stdout.split() == ["False", "True"]
+    assert python(code, SCRATCHNN_JIT="1").stdout.split() == ["False", "True"]
 
 
 def test_compiled_kernels_are_kept_among_the_readers_caches(tmp_path):
     before = set(pathlib.Path(kernels.__file__).parent.rglob("*.nb[ci]"))
     code = "from scratchnn import kernels; list(kernels.warmup())"
     env = dict(NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path), SCRATCHNN_JIT="1")
-    done = run(code, **env)
+    done = python(code, **env)
     assert not done.stderr
     assert any((tmp_path / "scratchnn" / "numba").rglob("*.nbc"))
     assert set(pathlib.Path(kernels.__file__).parent.rglob("*.nb[ci]")) == before
@@ -202,7 +176,7 @@ WARM = (  # two small files; prints how many loops this process compiled, and lo
 
 def warm(folder, before="", **env):
     code = WARM.format(before=before)
-    return run(code, NUMBA_CACHE_DIR=str(folder), SCRATCHNN_JIT="1", **env)
+    return python(code, NUMBA_CACHE_DIR=str(folder), SCRATCHNN_JIT="1", **env)
 
 
 def test_warmup_compiles_in_other_processes_and_loads_here(tmp_path):
@@ -240,7 +214,7 @@ def test_a_first_step_says_that_it_compiles_and_the_next_process_does_not(tmp_pa
         "snn.attention(x, x, x)"
     )
     for said in (COMPILING, ""):
-        done = run(code, NUMBA_CACHE_DIR=str(tmp_path), SCRATCHNN_JIT="1")
+        done = python(code, NUMBA_CACHE_DIR=str(tmp_path), SCRATCHNN_JIT="1")
         assert (done.returncode, done.stderr) == (0, said)
 
 

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from helpers import reference, watching
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,14 +40,14 @@ def assert_close(fast, exact, terms):
 
 def exact(entry, inputs, mask, causal, g, **params):
     """y and the gradients by the body and the rules, in float64."""
-    kernels.detach()
-    try:
+
+    def run():
         xs = [Tensor(x.astype(np.float64), requires_grad=True) for x in inputs]
         y = entry.call(*xs, mask=mask, causal=causal, **params)
         y.backward(g.astype(np.float64))
         return y.data, [x.grad for x in xs]
-    finally:
-        kernels.attach()
+
+    return reference(run)
 
 
 SIZES = st.one_of(
@@ -130,31 +131,16 @@ def test_only_the_gradients_needed_are_given(i):
 
 def run(call, *arrays):
     """y and gradients of a call with kernels and without, and what the kernels did."""
-    declined = []
 
-    def watched(of):
-        def f(*args, **params):
-            y = of(*args, **params)
-            declined.append(y is NotImplemented)
-            return y
-
-        return f
-
-    def both():
+    def results():
         xs = [Tensor(x, requires_grad=True) for x in arrays]
         y = call(*xs)
         y.backward(np.sin(y.data))
         return [y.data, *(x.grad for x in xs)]
 
-    for entry in (ATTENTION, PACKED):
-        entry.attach(watched(entry.fast), watched(entry.fast_rule))
-    try:
-        fast = both()
-        kernels.detach()
-        slow = both()
-    finally:
-        kernels.attach()
-    return fast, slow, declined
+    with watching(ATTENTION, PACKED) as declined:
+        fast = results()
+    return fast, reference(results), declined
 
 
 SHAPES = {
@@ -196,10 +182,8 @@ def test_nan_and_infinity_end_where_the_reference_has_them(where, value, causal)
     inputs = [normal(1, 1, T, LANES + 3) for _ in range(3)]
     inputs[where][0, 0, QUERIES + 2, 5] = value
     fast = kernel.attention_forward(*inputs, None, causal)
-    kernels.detach()
     with np.errstate(invalid="ignore"):
-        slow = snn.attention(*inputs, causal=causal)
-    kernels.attach()
+        slow = reference(lambda: snn.attention(*inputs, causal=causal))
     unseen = np.zeros(T, bool)
     if where == 2 and causal:  # 0 times nan: the kernel reads not all that is hidden
         unseen[: QUERIES + 2] = True
@@ -282,10 +266,7 @@ def test_second_derivatives_pass_by_the_kernel():
         g = snn.grad((snn.attention(x, x, x, None, True) * q).sum(), x)
         return snn.grad((g * g).sum(), x).data
 
-    fast = penalty()
-    kernels.detach()
-    slow = penalty()
-    kernels.attach()
+    fast, slow = penalty(), reference(penalty)
     np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-4 * abs(slow).max())
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import reference, watching
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,14 +29,6 @@ def cases(draw):
     shapes = (n, c, *x), (o, c, *size), (o,)
     arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
     return (*arrays, {"stride": stride, "padding": padding})
-
-
-def reference(call):
-    kernels.detach()
-    try:
-        return call()
-    finally:
-        kernels.attach()
 
 
 def assert_close(fast, slow, terms):
@@ -93,22 +86,8 @@ def test_ops_and_their_gradients_are_the_same_with_and_without_kernels(f, bias, 
         y.backward(np.ones_like(y.data) + y.data)
         return [y.data, *(t.grad for t in inputs)]
 
-    declined = []
-    fast, rule = op.fast, op.fast_rule
-
-    def watched(of):
-        def call(*args, **params):
-            y = of(*args, **params)
-            declined.append(y is NotImplemented)
-            return y
-
-        return call
-
-    op.attach(watched(fast), watched(rule))
-    try:
+    with watching(op) as declined:
         found = run()
-    finally:
-        kernels.attach()
     assert declined == [False, False]
     for a, b in zip(found, reference(run)):
         assert a.shape == b.shape and a.flags.c_contiguous

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import both, normal
 
 import scratchnn as snn
 from scratchnn import TABLE, Tensor, kernels
@@ -9,10 +10,7 @@ from scratchnn import TABLE, Tensor, kernels
 pytest.importorskip("numba", reason="kernels need numba")
 RNG = np.random.default_rng(0)
 EPS = np.finfo(np.float32).eps
-
-
-def float32(*shape):
-    return RNG.standard_normal(shape).astype(np.float32)
+float32 = normal(RNG)
 
 
 @pytest.fixture(autouse=True)
@@ -20,17 +18,6 @@ def whatever_the_size(monkeypatch):
     monkeypatch.setattr(kernels, "SMALL", 0)
     with np.errstate(all="ignore"):
         yield
-
-
-def both(call):
-    """What a call returns with kernels and without."""
-    kernels.attach()
-    fast = call()
-    kernels.detach()
-    try:
-        return fast, call()
-    finally:
-        kernels.attach()
 
 
 def value_and_gradient(name, x, g, *args, **params):

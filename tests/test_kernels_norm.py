@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import both, normal
 
 import scratchnn as snn
 from scratchnn import TABLE, Tensor, kernels
@@ -9,11 +10,8 @@ from scratchnn.ops.norm import channel_statistics
 
 kernel = pytest.importorskip("scratchnn.kernels.norm", reason="kernels need numba")
 RNG = np.random.default_rng(0)
+float32 = normal(RNG)
 EPS = np.finfo(np.float32).eps
-
-
-def float32(*shape):
-    return RNG.standard_normal(shape).astype(np.float32)
 
 
 @pytest.fixture(autouse=True, params=[10**9, 0], ids=["one thread", "all threads"])
@@ -33,13 +31,7 @@ def gradients(f, g, *arrays):
         y.backward(g)
         return [y.data, *(t.grad for t in leaves if t is not None)]
 
-    kernels.attach()
-    fast = run()
-    kernels.detach()
-    try:
-        return zip(fast, run())
-    finally:
-        kernels.attach()
+    return zip(*both(run))
 
 
 NORMS = {

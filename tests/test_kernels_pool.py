@@ -2,22 +2,20 @@
 
 import numpy as np
 import pytest
+from helpers import both, normal
 
 import scratchnn as snn
 from scratchnn import TABLE, Tensor, kernels
 
 kernel = pytest.importorskip("scratchnn.kernels.pool", reason="kernels need numba")
 RNG = np.random.default_rng(0)
+float32 = normal(RNG)
 
 
 @pytest.fixture(autouse=True, params=[10**9, 0], ids=["one thread", "all threads"])
 def whatever_the_size(request, monkeypatch):
     monkeypatch.setattr(kernels, "SMALL", 0)
     monkeypatch.setattr(kernel, "PARALLEL", request.param)
-
-
-def float32(*shape):
-    return RNG.standard_normal(shape).astype(np.float32)
 
 
 def gradient(f, x):
@@ -29,13 +27,7 @@ def gradient(f, x):
         f(t).backward(g)
         return t.grad
 
-    kernels.attach()
-    fast = run()
-    kernels.detach()
-    try:
-        return fast, run()
-    finally:
-        kernels.attach()
+    return both(run)
 
 
 POOLS = {

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import printed
 
 import scratchnn as snn
 from scratchnn import Tensor, kernels
@@ -15,18 +16,11 @@ from scratchnn import Tensor, kernels
 pytest.importorskip("numba", reason="kernels need numba")
 
 
-def run(code, **env):
+def run(code):
     """What a new process prints that runs `code`, as lines."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "SCRATCHNN_JIT": "1", **env},
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr, done.stderr
-    return done.stdout.splitlines()
+    out, error = printed(code, timeout=300, SCRATCHNN_JIT="1")
+    assert not error, error
+    return out.splitlines()
 
 
 # ---- a platform that lacks something ----------------------------------------------

@@ -1,10 +1,10 @@
 """One pool of threads, an allocator that keeps memory, and a process without either."""
 
 import os
-import subprocess
 import sys
 
 import pytest
+from helpers import printed
 
 import scratchnn as snn
 from scratchnn import threads
@@ -16,15 +16,8 @@ needs_openblas = pytest.mark.skipif(
 
 def run(code, **env):
     """What a new process prints that runs `code`."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **env},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    out, _ = printed(code, timeout=120, **env)
+    return out.split()
 
 
 # ---- the allocator --------------------------------------------------------------
