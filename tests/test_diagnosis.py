@@ -8,6 +8,7 @@ from planted_models import attention, attention_rule  # enters its rows, too
 import scratchnn as snn
 from scratchnn import plot
 from scratchnn.gradcheck import GradcheckError, gradcheck
+from scratchnn.plot import check
 
 SIZES = [(5, 3, 2), (7, 5, 3), (11, 5, 2), (7, 4, 3)]  # n, d, m
 _ids = [f"{row.id}-{row.make.__name__}" for row in ROWS]
@@ -84,7 +85,7 @@ def test_each_wrong_input_has_its_row_and_vectors_can_be_drawn():
 
 
 def test_colours_of_the_heat_maps_tell_the_sign_in_grey():
-    rgb = plot._SIGNED(np.linspace(0, 1, 33))[:, :3]
+    rgb = check._SIGNED(np.linspace(0, 1, 33))[:, :3]
     assert (np.diff(rgb @ [0.299, 0.587, 0.114]) > 0).all()
 
 
