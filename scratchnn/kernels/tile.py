@@ -5,8 +5,9 @@ block of the result, a tile, stays in registers while the sum runs. `tile` serve
 c[i, j] += a[i, k] b[k, j]: a step of k loads VECTORS vectors of b's row and ROWS
 numbers of a, and does ROWS VECTORS multiply-adds of LANES numbers each. `dots` serves
 c[i, j] += a[i, k] b[j, k], where the vectors run along k and are summed up at the end.
-With 4 rows and 3 vectors that is all that one core can do: 70 of 72 billion operations
-a second at 2.25 GHz (`python tests/benchmarks/bench_conv.py`).
+With 4 rows and 3 vectors that is nearly all that one core can do: whole convolutions
+reach 64 of its 72 billion operations a second at 2.25 GHz
+(`python tests/benchmarks/bench_conv.py`).
 
 The rows of b need not be evenly spaced: row k begins `offset[k]` after b. In an image
 those are the places that a kernel's entries see, so a convolution is such a product
