@@ -108,6 +108,16 @@ def test_the_log_has_a_row_for_each_step_and_one_for_each_epoch(straight):
         assert float(r["loss"]) == pytest.approx(parts, rel=1e-4)
 
 
+def test_held_out_losses_are_found_at_most_100_times(tmp_path):
+    run = train.new(config(batch=1437, steps=250), tmp_path)  # a step is an epoch
+    assert (run.per_epoch, run.per_test) == (1, 3)
+    assert train.Run(config(batch=1437, steps=100), tmp_path).per_test == 1
+    train.train(run)
+    with open(tmp_path / "log.csv", newline="") as file:
+        tests = [int(r["step"]) for r in csv.DictReader(file) if r["split"] == "test"]
+    assert tests == [*range(0, 250, 3), 250]
+
+
 def test_the_config_repeats_the_run(tmp_path, straight):
     found = json.loads((straight / "config.json").read_text())
     assert found["versions"].keys() == {"scratchnn", "numpy", "python"}
@@ -135,7 +145,7 @@ def test_pictures_are_drawn_and_nothing_half_written_is_left(tmp_path):
     assert names == [*RECIPE.PICTURES, "loss.png"]
     for name in names:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert {p.name for p in tmp_path.iterdir()} == {
+    assert {p.name for p in tmp_path.iterdir()} - {"snapshots"} == {
         *names, "config.json", "log.csv", "model.safetensors", "checkpoint.safetensors",
     }  # fmt: skip
 
@@ -191,7 +201,7 @@ def test_a_damaged_config_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"model": "gan"}, {"model": []}, {"data": "moons"}, {"batch": 0}, {"lr": "1"},
+        {"model": "gnu"}, {"model": []}, {"data": "moons"}, {"batch": 0}, {"lr": "1"},
         {"hidden": [16, -1]}, {"hidden": 16.5}, {"beta": float("nan")}, {"seed": None},
         {"device": "tpu"}, {"shape": [9, 9]}, {"steps": None}, {"likelihood": "x"},
     ],

@@ -6,11 +6,33 @@ Curves differ in line style and digits in shape as well as in colour, so that th
 be told apart in grey, and text is large enough for a telephone.
 """
 
+from .animate import animate
+from .autoencoder import holes
 from .check import gradcheck
+from .classifier import confusion, guesses
 from .computation import graph
 from .curves import curves, profile, smooth
+from .density import density, dimensions, places, rows
+from .diffusion import (
+    diffusion_chain,
+    noise_arrows,
+    picture_rows,
+    quality_against_steps,
+)
+from .gan import (
+    answers,
+    best_discriminator,
+    early_win,
+    games,
+    generator_slopes,
+    heat,
+    modes,
+)
 from .images import images, latent_map, mosaic, reconstructions, traversal
+from .latent_diffusion import codes
+from .samples import samples
 from .style import COLOURS, GREY, INK, PALE, STYLE, new_figure, save, styled
+from .vae import completeness, continuity
 
 __all__ = [
     "COLOURS",
@@ -18,15 +40,38 @@ __all__ = [
     "INK",
     "PALE",
     "STYLE",
+    "animate",
+    "answers",
+    "best_discriminator",
+    "codes",
+    "completeness",
+    "confusion",
+    "continuity",
     "curves",
+    "density",
+    "diffusion_chain",
+    "dimensions",
+    "early_win",
+    "games",
+    "generator_slopes",
     "gradcheck",
     "graph",
+    "guesses",
+    "heat",
+    "holes",
     "images",
     "latent_map",
+    "modes",
     "mosaic",
     "new_figure",
+    "noise_arrows",
+    "picture_rows",
+    "places",
     "profile",
+    "quality_against_steps",
     "reconstructions",
+    "rows",
+    "samples",
     "save",
     "smooth",
     "styled",

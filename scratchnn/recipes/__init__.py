@@ -4,33 +4,94 @@ The model's own file in `models` reads like its paper; what the command line nee
 besides is here. A recipe is a module with these names:
 
     UNIT      what its losses are measured in;  LOSS: the same for a beginner, one line
-    DATA      {data set: its defaults}, the data set to use if none is named first;
-              epochs, batch, lr, the model's own options, and `shape`, that of a sample
-    OPTIONS   {one of the model's own options: (how to read it, what --help says)}
-    load(name)                   -> train, test
-    build(config, rng)           -> model, optimizer
-    train(model, optimizer, batches, config, rng)  a generator: the losses of each step,
-              a named tuple of numbers, the first of them `loss`
+    DATA      {data set: its defaults}, the data set to use if none is named first:
+              `shape`, that of a sample, [2] for points; epochs or steps; batch, lr and
+              the model's own options. Left out, lr is no option of this model; without
+              batch a step sees all data
+    OPTIONS   {one of the model's own options: (how to read it, what --help says)};
+              free_bits is typed --free-bits; None as default: not set unless asked for
+    load(name)                   -> train, test; `load` below serves pictures and points
+    build(config, rng)           -> model, optimizers; rng is for the first weights only
+              optimizers: one, or {name: object with state_dict and load_state_dict},
+              {} if there is none. All is kept in the checkpoint. If an optim.EMA is
+              among them, held-out losses, pictures, snapshots and model.safetensors
+              are of the averages
+    train(model, optimizers, batches, config, rng)  a generator of the losses of each
+              step, a named tuple of numbers, the first `loss`. All random numbers of
+              training come from this rng (also Dropout's), or else resuming isn't exact
     losses(model, batch, config, rng)  -> the same for a batch of held-out data
     words(losses, config)        -> what the losses mean, in a sentence
     PICTURES  names of the files for figures(model, config, test, rng), a generator of
               Figures
-    sample(model, config, n, rng)      -> Figure
+    sample(model, config, n, rng, **asked)  -> Figure
 
-config is a dict: DATA's defaults, overruled by what the user asked for.
+and with these if it likes:
+
+    batches(config)              -> how many batches a step takes; 1
+    SAMPLE    {what `scratchnn sample RUN` takes besides -n, --seed and --out: (how to
+              read it, what --help says)}; `sample` gets those that were asked for
+    snapshot(model, config, rng) -> array (n, *shape): samples, from the same noise at
+              each call; the loop keeps about 40, for `scratchnn animate RUN`
+    chain(model, config, rng)    a generator of (title, array (n, *shape)) on the way
+              from noise to samples, for `scratchnn animate RUN --of sampling`
+
+config is a dict: DATA's defaults, overruled by what the user asked for. The model is in
+training mode in `train` only. Options that don't go together raise OptionError in
+`build` or `sample`: a line that says what to type instead.
 """
 
 import importlib
+import math
 from argparse import ArgumentTypeError
 
+import numpy as np
+
+from .. import data
+
 RECIPES = {
+    "density": "density estimation, the baseline: histogram, Parzen, Gaussians by EM",
+    "autoencoder": "auto-encoder: a picture in a few numbers; does it draw new ones?",
     "vae": "variational auto-encoder (Kingma and Welling 2014): draws digits",
+    "gan": "GAN (Goodfellow et al. 2014): two networks, one makes and one judges",
+    "dcgan": "GAN of convolutions (Radford et al. 2016)",
+    "diffusion": "diffusion (Ho et al. 2020): draws by taking noise away, step by step",
+    "latent_diffusion": "diffusion of a VAE's codes (Rombach et al. 2022): quick",
+    "classifier": "tells digits apart, and judges what the other models draw",
 }
+
+
+class OptionError(ValueError):
+    """Options that a model can't take together: one line, with the fix."""
 
 
 def get(name):
     """The recipe module of a model."""
     return importlib.import_module(f".{name}", __name__)
+
+
+def options(recipe):
+    """All options of a model, common and own: {option: (how to read it, help)}."""
+    defaults = next(iter(recipe.DATA.values()))
+    common = {
+        name: option
+        for name, option in OPTIONS.items()
+        if name in defaults or name not in ("batch", "lr")
+    }
+    return common | recipe.OPTIONS
+
+
+def load(name):
+    """The training and the held-out samples of a data set: Labelled(x, y) twice.
+
+    Pictures (N, H, W), or 10,000 and 2,500 points (N, 2), always the same ones.
+    """
+    if data.DATASETS[name].kind != "2-D":
+        return data.load(name, "train"), data.load(name, "test")
+    train, test = np.random.SeedSequence(0).spawn(2)
+    return (
+        data.load(name, 10_000, rng=np.random.default_rng(train)),
+        data.load(name, 2_500, rng=np.random.default_rng(test)),
+    )
 
 
 # ---- how to read an option -------------------------------------------------------
@@ -52,13 +113,32 @@ def seed(text):
 
 def positive(text):
     """A number above 0."""
+    return _number(text, "above 0", lambda x: 0 < x < math.inf)
+
+
+def weight(text):
+    """A number of at least 0."""
+    return _number(text, "of at least 0", lambda x: 0 <= x < math.inf)
+
+
+def share(text):
+    """A number from 0 to 1."""
+    return _number(text, "from 0 to 1", lambda x: 0 <= x <= 1)
+
+
+def _number(text, limit, right):
     try:
         number = float(text)
     except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ArgumentTypeError(f"expected a number above 0, got {text!r}")
+        number = math.nan
+    if not right(number):
+        raise ArgumentTypeError(f"expected a number {limit}, got {text!r}")
     return number
+
+
+def switch(text):
+    """on is True, off is False."""
+    return choice("on", "off")(text) == "on"
 
 
 def widths(text):

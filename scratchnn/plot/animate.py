@@ -1,0 +1,86 @@
+"""Samples that change, as a GIF: how a model learned, or how it samples."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .images import mosaic
+from .samples import DOTS, PALE_DOTS, as_array, plane, square
+from .style import COLOURS, GREY, INK, styled
+
+DPI = 100
+WIDTH = 580  # screen pixels at most, where a picture's pixel can be a whole number
+STRIP = 34  # for the title
+GREYS = 15  # steps from paper to ink: more can't be seen, and make the file large
+HOLD = 1.5  # seconds that the first and the last frame stay
+
+
+@styled
+def animate(frames, titles, path, fps=10, data=None):
+    """Write frames, each pictures (n, H, W) or points (n, 2), as a GIF: whole or not.
+
+    titles: one for each frame, walked while they are drawn, so that a caller can show
+    progress. Points have the same axes in all frames; data (M, 2) is drawn pale behind
+    them. Raises ValueError if there is no frame, or none that can be drawn.
+    """
+    from matplotlib.animation import PillowWriter
+
+    frames = [as_array(x) for x in frames]
+    if not frames:
+        raise ValueError("there are no frames to draw; expected at least one")
+    start = _points if frames[0].ndim == 2 else _pictures
+    figure, title, show = start(frames, data)
+    path = Path(path)
+    part = path.with_name(f".part.{path.name}")
+    writer = PillowWriter(fps=fps)
+    try:
+        writer.setup(figure, part, DPI)
+        for i, (text, x) in enumerate(zip(titles, frames)):
+            title.set_text(text)
+            show(x)
+            still = i in (0, len(frames) - 1)  # equal frames are stored as one
+            for _ in range(max(1, round(HOLD * fps)) if still else 1):
+                writer.grab_frame()
+        writer.finish()
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _pictures(frames, data):
+    """Figure, title and a function that shows a frame: a sheet of sharp pixels."""
+    n = len(frames[0])
+    columns = 10 if n % 10 == 0 else math.ceil(math.sqrt(n))
+    h, w = mosaic(frames[0], columns).shape
+    scale = max(1, WIDTH // w)
+    height = scale * h + STRIP
+    figure = Figure(figsize=(scale * w / DPI, height / DPI), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, scale * h / height))
+    axes.axis("off")
+    image = axes.imshow(np.zeros((h, w)), vmin=0, vmax=1, aspect="equal")
+
+    def show(x):
+        x = np.clip(np.nan_to_num(x), 0, 1)
+        image.set_data(mosaic(np.round(GREYS * x) / GREYS, columns))
+
+    return figure, _title(figure, height), show
+
+
+def _points(frames, data):
+    """Figure, title and a function that shows a frame: a cloud in the plane."""
+    height = 480 + STRIP
+    figure = Figure(figsize=(4.8, height / DPI), dpi=DPI)
+    axes = figure.add_axes((70 / 480, 55 / height, 400 / 480, 400 / height))
+    plane(axes, *square(frames, data))
+    if data is not None:
+        axes.plot(*as_array(data).T, ".", color=GREY, **PALE_DOTS)
+    (dots,) = axes.plot([], [], ".", color=COLOURS[0], **DOTS)
+    return figure, _title(figure, height), lambda x: dots.set_data(*x.T)
+
+
+def _title(figure, height):
+    place = dict(x=8 / (DPI * figure.get_figwidth()), y=1 - STRIP / 2 / height)
+    return figure.text(s="", va="center", fontsize=12, color=INK, **place)
