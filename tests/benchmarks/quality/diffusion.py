@@ -1,0 +1,151 @@
+"""How near the samples of diffusion models come to data: points in the plane.
+
+    python tests/benchmarks/quality/diffusion.py --seeds 0 1 2
+
+trains `scratchnn train diffusion --data NAME` for each set and seed, then asks for the
+sliced Wasserstein distance of 2,500 samples to as many fresh points, over that of
+another 2,500 fresh points: 1 is perfect. Then the same by number of steps.
+"""
+
+from pathlib import Path
+
+import common
+import numpy as np
+
+from scratchnn import data, metrics, plot
+from scratchnn.data import DataLoader
+from scratchnn.recipes import diffusion as recipe
+from scratchnn.recipes import load
+
+SETS = [name for name, entry in data.DATASETS.items() if entry.kind == "2-D"]
+N = 2500
+BAR = 1.5
+DOCS = Path(__file__).parents[3] / "docs" / "results"
+STEPS = (2, 5, 10, 20, 50, 100)
+ETAS = {"eta = 0": 0.0, "eta = 0.5": 0.5, "eta = 1": 1.0, "sigma-hat": "hat"}
+
+
+def train(name, seed, **options):
+    """The model of `scratchnn train diffusion --data NAME --seed SEED`, its averages.
+
+    Returns (model, config).
+    """
+    config = {"data": name, "seed": seed, **recipe.DATA[name], **options}
+    model, optimizers = recipe.build(config, np.random.default_rng([seed, 0]))
+    rng, train_set = np.random.default_rng([seed, 1]), load(name)[0]
+    loader = DataLoader(train_set, config["batch"], shuffle=True, rng=rng)
+
+    def batches():
+        left = config["steps"]
+        while left:
+            for batch in loader:
+                yield batch
+                left -= 1
+                if not left:
+                    return
+
+    for _ in recipe.train(model, optimizers, batches(), config, rng):
+        pass
+    ema = optimizers["ema"]
+    for p, average in zip(ema.params, ema.averages):
+        p.data = average
+    return model, config
+
+
+def distances(name, draw, seed, pairs=4):
+    """(samples to fresh data, fresh data to fresh data), means over several draws.
+
+    draw(n, rng) -> samples (n, 2).
+    """
+    rng, far = np.random.default_rng([seed, 2]), []
+    for _ in range(pairs):
+        fresh, other = (data.load(name, N, rng=rng).x for _ in range(2))
+        same = int(rng.integers(2**31))  # the same projections for both
+        far.append([
+            metrics.sliced_wasserstein(x, fresh, 200, rng=np.random.default_rng(same))
+            for x in (draw(N, rng), other)
+        ])  # fmt: skip
+    return np.mean(far, axis=0)
+
+
+def ratio(name, seed, **options):
+    """How much further from fresh data samples are than fresh data is."""
+    model, config = train(name, seed, **options)
+    found, floor = distances(
+        name, lambda n, rng: recipe.draw(model, config, n, rng), seed
+    )
+    return found / floor
+
+
+def against_steps(name, seed, **options):
+    """{name of eta: distances} at STEPS, and the floor."""
+    model, config = train(name, seed, **options)
+    curves = {}
+    for label, eta in ETAS.items():
+        curves[label] = []
+        for s in STEPS:
+
+            def draw(n, rng, s=s, eta=eta):
+                return recipe.draw(model, config, n, rng, steps=s, eta=eta)
+
+            found, floor = distances(name, draw, seed, pairs=2)
+            curves[label].append(found)
+    return curves, floor
+
+
+def main():
+    """Run what was asked for; keep the results, and the curves as a figure."""
+    asked = common.arguments(__doc__)
+    short = {"steps": 300} if asked.quick else {}
+    rows = []
+    for name in asked.runs or SETS:
+        values, seconds = [], []
+        for seed in asked.seeds:
+            with common.clock() as clock:
+                values.append(ratio(name, seed, **short))
+            seconds += clock
+        print(f"{name:12}", *(f"{v:.2f}" for v in values), f"{seconds[0]:.0f} s")
+        rows.append(_row(asked, f"diffusion, {name}", FIGURE, BAR, values, seconds))
+    if "checkerboard" in (asked.runs or SETS):
+        rows += _steps(asked, short)
+    if not asked.quick:
+        common.save("diffusion", rows)
+
+
+FIGURE = "sliced Wasserstein distance to fresh data, over that of fresh data"
+
+
+def _row(asked, run, figure, bar, values, seconds):
+    command = "python tests/benchmarks/quality/diffusion.py"
+    row = dict(run=run, figure=figure, bar=f"at most {bar}", seeds=asked.seeds)
+    return row | dict(values=values, seconds=seconds, command=command)
+
+
+def _steps(asked, short):
+    """Quality against steps on the checkerboard: a figure, and eta 0 over eta 1."""
+    found, seconds = [], []
+    for seed in asked.seeds:
+        with common.clock() as clock:
+            found.append(against_steps("checkerboard", seed, **short))
+        seconds += clock
+    curves = {
+        name: (STEPS, np.mean([curves[name] for curves, _ in found], axis=0))
+        for name in ETAS
+    }
+    for name, (_, far) in curves.items():
+        print(f"{name:12}", *(f"{v:.3f}" for v in far))
+    if not asked.quick:
+        floor = np.mean([floor for _, floor in found])
+        unit = "sliced Wasserstein distance to fresh data"
+        figure = plot.quality_against_steps(curves, floor, unit)
+        plot.save(figure, DOCS / "diffusion-steps.png")
+    run, rows = "diffusion, checkerboard, by steps", []
+    for i, s in enumerate(STEPS[:4]):
+        values = [c["eta = 0"][i] / c["eta = 1"][i] for c, _ in found]
+        figure = f"distance with eta = 0 over that with eta = 1, {s} steps"
+        rows.append(_row(asked, run, figure, 1, values, seconds))
+    return rows
+
+
+if __name__ == "__main__":
+    main()
