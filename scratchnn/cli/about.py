@@ -101,6 +101,7 @@ def _kernels():
 
 
 def version(package):
+    """The version of a package that is installed, in words."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

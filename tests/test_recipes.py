@@ -1,0 +1,84 @@
+"""Every model that can be trained keeps to what recipes/__init__.py asks of it."""
+
+import inspect
+import json
+from argparse import ArgumentTypeError
+
+import pytest
+
+from scratchnn import cli, recipes, train
+from scratchnn.data import DATASETS
+
+TEXTS = ("UNIT", "LOSS")
+FUNCTIONS = {
+    "load": 1, "build": 2, "train": 5, "losses": 4, "words": 2, "figures": 4,
+    "sample": 4,
+}  # fmt: skip
+OPTIONAL = {"batches": 1, "snapshot": 3, "chain": 3}
+
+
+@pytest.fixture(params=recipes.RECIPES)
+def recipe(request):
+    return recipes.get(request.param)
+
+
+def arguments(function):
+    """How many arguments a function needs, and at most takes, by position."""
+    kinds = [p for p in inspect.signature(function).parameters.values()]
+    plain = [p for p in kinds if p.kind == p.POSITIONAL_OR_KEYWORD]
+    return sum(p.default is p.empty for p in plain), len(plain)
+
+
+def test_a_recipe_has_all_names_with_their_arguments(recipe):
+    assert all(isinstance(getattr(recipe, name), str) for name in TEXTS)
+    assert "\n" not in recipe.LOSS
+    assert all(name.endswith(".png") for name in recipe.PICTURES)
+    wanted = FUNCTIONS | {k: n for k, n in OPTIONAL.items() if hasattr(recipe, k)}
+    for name, n in wanted.items():
+        least, most = arguments(getattr(recipe, name))
+        assert least <= n <= most, name
+
+
+def test_its_defaults_are_what_its_options_can_be_asked_for(recipe, tmp_path):
+    name = recipe.__name__.rpartition(".")[2]
+    for data, defaults in recipe.DATA.items():
+        assert data in DATASETS and ("steps" in defaults) != ("epochs" in defaults)
+        config = {"model": name, "data": data, "seed": 0, "device": "cpu", "total": 1}
+        config |= defaults
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert train.read_config(tmp_path) == config
+        own = defaults.keys() - {"shape", "steps", "epochs", "batch", "lr"}
+        assert own == recipe.OPTIONS.keys(), data
+
+
+def test_sample_takes_the_options_that_it_announces(recipe):
+    asked = getattr(recipe, "SAMPLE", {})
+    named = inspect.signature(recipe.sample).parameters
+    takes_all = any(p.kind == p.VAR_KEYWORD for p in named.values())
+    assert takes_all or asked.keys() <= named.keys()
+    assert not asked.keys() & {"run", "n", "seed", "out"}
+
+
+def test_nonsense_is_refused_by_every_option(recipe):
+    options = recipes.options(recipe) | getattr(recipe, "SAMPLE", {})
+    for name, (read, text) in options.items():
+        assert text and "\n" not in text, name
+        for wrong in ("", "nonsense", "nan"):
+            with pytest.raises(ArgumentTypeError, match="expected .*, got "):
+                read(wrong)
+
+
+def test_models_lists_every_model_with_its_data(capsys):
+    assert cli.main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n{name} " in "\n" + out for name in recipes.RECIPES)
+    assert max(map(len, out.splitlines())) <= 88
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_help_lists_the_options_of_every_model(name, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", name, "--help"])
+    out = capsys.readouterr().out
+    for option in recipes.options(recipes.get(name)):
+        assert f"--{option.replace('_', '-')} X" in out
