@@ -1,0 +1,70 @@
+"""Convolutional networks for the VAE: pixels that are neighbours are treated so.
+
+    vae.VAE(28 * 28, (256,), 32, networks=conv_vae.networks((28, 28), (32, 64)))
+
+Each layer of the encoder halves height and width and each of the decoder doubles them,
+by strides and with no pooling, as in Radford, Metz, Chintala (DCGAN), arXiv:1511.06434.
+"""
+
+import functools
+
+from .. import nn, ops
+
+
+def networks(shape=(28, 28), channels=(32, 64)):
+    """Encoder and decoder for pictures of a shape (H, W): VAE's argument `networks`.
+
+    channels: of the layers with stride 2, from the picture inwards; H and W must be
+    divisible by 2 as often. Between the smallest picture and the code lie the Linear
+    layers `hidden` of the VAE.
+    """
+    halved = 2 ** len(channels)
+    if any(side % halved for side in shape):
+        raise ValueError(
+            f"{len(channels)} layers halve a picture {len(channels)} times: channels="
+            f"{list(channels)} needs sides divisible by {halved}, the picture is "
+            f"{shape[0]}x{shape[1]}; name fewer channels"
+        )
+    small = (channels[-1], *(side // halved for side in shape))
+    return (
+        functools.partial(Encoder, tuple(shape), channels, small),
+        functools.partial(_decoder, channels, small),
+    )
+
+
+class Encoder(nn.Module):
+    """Rows of pixels (N, x_dim + classes) -> (N, hidden[-1]).
+
+    The label's columns, if any, join the features where these become a row.
+    """
+
+    def __init__(self, shape, channels, small, x_dim, classes, hidden, rng=None):
+        self.shape, self.x_dim = shape, x_dim
+        self.convolutions = nn.Sequential()
+        for n, m in zip((1, *channels), channels):
+            self.convolutions.append(nn.Conv2d(n, m, 4, stride=2, padding=1, rng=rng))
+            self.convolutions.append(nn.ReLU())
+        features = small[0] * small[1] * small[2]
+        self.linear = nn.MLP([features + classes, *hidden], rng=rng)
+
+    def forward(self, x):
+        pictures = x[:, : self.x_dim].reshape(len(x), 1, *self.shape)
+        h = self.convolutions(pictures).reshape(len(x), -1)
+        if x.shape[1] > self.x_dim:
+            h = ops.concatenate([h, x[:, self.x_dim :]], axis=1)
+        return ops.relu(self.linear(h))
+
+
+def _decoder(channels, small, z_dim, classes, hidden, x_dim, rng=None):
+    """The encoder mirrored, and its last layer: (N, z_dim + classes) -> (N, x_dim)."""
+    features = small[0] * small[1] * small[2]
+    widths = [z_dim + classes, *reversed(hidden), features]
+    layers = [nn.MLP(widths, rng=rng), nn.ReLU(), nn.Unflatten(1, small)]
+    for n, m in zip(channels[::-1], channels[-2::-1]):
+        layers += [_doubling(n, m, rng), nn.ReLU()]
+    last = nn.Sequential(_doubling(channels[0], 1, rng), nn.Flatten())
+    return nn.Sequential(*layers), last
+
+
+def _doubling(n, m, rng):
+    return nn.ConvTranspose2d(n, m, 4, stride=2, padding=1, rng=rng)
