@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,7 +99,15 @@ def worker(which):
         print(time.perf_counter() - start if result is None else result, flush=True)
 
 
+class Result(NamedTuple):
+    """Seconds per epoch, the median, and the test loss after the last, in nats."""
+
+    seconds: float
+    test: float
+
+
 def main(epochs):
+    """Both libraries in turn: {name: Result}."""
     names = ("scratchnn", "torch")
     workers = {
         name: subprocess.Popen(
@@ -120,11 +129,14 @@ def main(epochs):
             seconds[name].append(ask(name, "epoch"))
         done = (f"{name} {seconds[name][-1]:.2f} s" for name in names)
         print(i + 1, *done, flush=True)
+    results = {}
     for name in names:
-        middle = statistics.median(seconds[name])
-        print(f"{name}: {middle:.2f} s per epoch, test {ask(name, 'test'):.2f} nats")
+        found = Result(statistics.median(seconds[name]), ask(name, "test"))
+        print(f"{name}: {found.seconds:.2f} s per epoch, test {found.test:.2f} nats")
         workers[name].stdin.close()
         workers[name].wait()
+        results[name] = found
+    return results
 
 
 if __name__ == "__main__":
