@@ -32,6 +32,7 @@ from .layers import (
     Upsample,
 )
 from .module import Module, parameters
+from .spectral import SpectralNorm
 
 _typo = missing_name(__name__)
 
