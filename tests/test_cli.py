@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchnn import checkpoint, cli
+from scratchnn import checkpoint, cli, recipes
 
 
 @pytest.fixture
@@ -189,10 +189,10 @@ def test_train_tells_the_loss_in_words_and_leaves_pictures_and_weights(scratchnn
     assert "4 steps of 32 samples" in out
     last = out.splitlines()[-2]
     assert last.startswith("test:") and "to describe the picture given its code" in last
-    files = {p.name for p in Path("runs/vae").iterdir()} - {"snapshots"}
+    files = {p.name for p in Path("runs/vae").iterdir()}
     assert files == {
-        "samples.png", "reconstructions.png", "latent.png", "loss.png", "log.csv",
-        "model.safetensors", "checkpoint.safetensors", "config.json",
+        *recipes.get("vae").PICTURES, "loss.png", "log.csv", "model.safetensors",
+        "checkpoint.safetensors", "config.json", "snapshots",
     }  # fmt: skip
     code, out, err = scratchnn("sample runs/vae -n 7 --seed 5")
     assert (code, out, err) == (0, "runs/vae/sample.png: 7 samples, seed 5\n", "")

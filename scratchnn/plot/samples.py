@@ -30,8 +30,8 @@ def _scatter(x, data):
     return figure
 
 
-DOTS = dict(markersize=3.5, markeredgewidth=0, alpha=0.6)
-PALE_DOTS = dict(markersize=3.5, markeredgewidth=0, alpha=0.3)
+DOTS = dict(markersize=4.5, markeredgewidth=0, alpha=0.6)
+PALE_DOTS = dict(markersize=4.5, markeredgewidth=0, alpha=0.3)
 
 
 def as_array(x):
