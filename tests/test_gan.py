@@ -44,8 +44,10 @@ def both(model, **how):
 
 
 def adams(model, lr):
-    networks = {"G": model.G, "D": model.D}
-    return {k: optim.Adam(m.parameters(), lr, (0.5, 0.999)) for k, m in networks.items()}
+    made = {}
+    for k, network in (("G", model.G), ("D", model.D)):
+        made[k] = optim.Adam(network.parameters(), lr, (0.5, 0.999))
+    return made
 
 
 def weights(network):
