@@ -47,8 +47,8 @@ def completeness(grid, heading, samples, near, measured):
     models.regularity.completeness gives.
     """
     r, k, h, w = grid.shape
-    tall = 5.9 * r * h / (k * w)
-    figure = new_figure(6.4, tall + 2.9)
+    tall = 5.2 * r * h / (k * w)
+    figure = new_figure(6.4, tall + 2.8)
     above, below = figure.subplots(2, 1, height_ratios=[tall, 1.9])
     flat = grid.reshape(-1, h, w)
     above.imshow(mosaic(flat, k, gap=max(1, w // 8), ground=0), vmin=0, vmax=1)
