@@ -94,14 +94,14 @@ def quality_against_steps(curves, floor, unit):
 def noise_arrows(panels):
     """What the network takes for noise, at each place of the plane and several t.
 
-    panels: list of (t, x_t (N, 2), places (K, 2), eps (K, 2)). An arrow shows where
-    the network would move a point: against the noise that it sees in it.
+    panels: list of (t, x_t (N, 2), places (K, 2), noise (K, 2)). An arrow goes the way
+    that takes the noise off, a third of it.
     """
     figure = new_figure(4.1 * len(panels), 4.5)
-    for axes, (t, x, places, eps) in zip(figure.subplots(1, len(panels)), panels):
+    for axes, (t, x, places, noise) in zip(figure.subplots(1, len(panels)), panels):
         axes.scatter(*x.T, s=3, linewidths=0, alpha=0.5, color=COLOURS[5])
-        scale = dict(angles="xy", scale_units="xy", scale=1, width=0.005)
-        axes.quiver(*places.T, *(-eps.T), color=INK, **scale)
+        how = dict(angles="xy", scale_units="xy", scale=3, width=0.005)
+        axes.quiver(*places.T, *(-noise.T), color=INK, **how)
         axes.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal", xticks=[], yticks=[])
         axes.set_title(f"$t = {t}$")
     return figure

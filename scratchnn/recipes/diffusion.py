@@ -21,7 +21,7 @@ PICTURES = ("samples.png", "chain.png", "steps.png", "guesses.png")
 
 _COMMON = dict(schedule="linear", target="eps", ema=0.999, guidance=0.0)
 _POINTS = dict(
-    shape=[2], steps=6000, batch=512, lr=2e-3, T=200, width=128, depth=3,
+    shape=[2], steps=6000, batch=256, lr=2e-3, T=200, width=128, depth=3,
     conditional=False, sampling=200, **_COMMON,
 )  # fmt: skip
 _PICTURES = dict(T=1000, width=32, depth=1, conditional=True, sampling=100, **_COMMON)
@@ -231,27 +231,29 @@ def figures(model, config, test, rng):
 
 def _both_ways(model, config, test, rng):
     """The chain forwards from held-out samples and back from noise."""
-    points, T = len(config["shape"]) == 1, config["T"]
+    points = len(config["shape"]) == 1
     n, columns = (1000, 5) if points else (3, 9)
-    shown = diffusion.times(T, min(columns - 1, T))  # falling
-    show = _plane if points else _samples
+    shown = _spread(model.schedule, columns)
     x_0, _ = _numbers((test.x[:n], test.y[:n]), config)
-    forwards = [
-        (t, show(x_t, config))
-        for t, x_t in enumerate(model.schedule.forward(x_0, rng))
-        if t in shown
-    ]
-    x_T = model.noise(n, rng)
-    back = [(T, show(x_T, config))]
+
+    def show(x):
+        return x if points else _samples(x, config)
+
+    chain = enumerate(model.schedule.forward(x_0, rng))
+    forwards = [(t, show(x_t)) for t, x_t in chain if t in shown]
+    x_T, T = model.noise(n, rng), config["T"]
+    back = [(T, show(x_T))]
     for step in _walk(model, x_T, T, rng=rng, **_how(config, n)):
         if step.t in shown:
-            back.append((step.t, show(step.x_t, config)))
+            back.append((step.t, show(step.x_t)))
     return plot.diffusion_chain(forwards, back)
 
 
-def _plane(x, config):
-    """Points as the model sees them."""
-    return x
+def _spread(schedule, n):
+    """Steps from 0 to T, n of them if T allows, between which as much noise comes."""
+    angle = np.arccos(np.sqrt(schedule.alpha_bar))  # (4): x_t = cos x_0 + sin eps
+    at = np.searchsorted(angle, np.linspace(0, angle[-1], n))
+    return sorted(set(at.tolist()))
 
 
 def _few(T):
@@ -278,15 +280,15 @@ def _quality(model, config, test, rng):
 
 def _arrows(model, config, test, rng):
     """The guessed noise all over the plane at three t."""
-    x_0, y = _numbers((test.x[:1000], test.y[:1000]), config)
+    x_0, _ = _numbers((test.x[:1000], test.y[:1000]), config)
     side = np.linspace(-2.6, 2.6, 14, dtype=np.float32)
     places = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-    T, panels = config["T"], []
-    for t in (max(1, T // 20), max(1, T // 4), max(1, T // 2)):
+    panels = []
+    for t in _spread(model.schedule, 8)[1:4]:
         eps = rng.standard_normal(x_0.shape).astype(np.float32)
-        x_t = model.schedule.q_sample(x_0, t, eps)
         guess, _ = model.predict(places, t)
         _, size = model.schedule.shares(t, places)
+        x_t = model.schedule.q_sample(x_0, t, eps)
         panels.append((t, x_t, places, size * guess))
     return plot.noise_arrows(panels)
 
@@ -304,9 +306,8 @@ def _fewer_steps(model, config, rng):
 def _guesses(model, config, test, rng):
     """Noisy held-out pictures and what the network takes them for, at several t."""
     x_0, y = _numbers((test.x[:1], test.y[:1]), config)
-    T, seen, guessed, names = config["T"], [], [], []
-    for part in (0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0):
-        t = max(1, round(part * T))
+    seen, guessed, names = [], [], []
+    for t in _spread(model.schedule, 11)[1:]:
         eps = rng.standard_normal(x_0.shape).astype(np.float32)
         x_t = model.schedule.q_sample(x_0, t, eps)
         given = y if config["conditional"] else None

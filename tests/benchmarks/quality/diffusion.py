@@ -4,7 +4,8 @@
 
 trains `scratchnn train diffusion --data NAME` for each set and seed, then asks for the
 sliced Wasserstein distance of 2,500 samples to as many fresh points, over that of
-another 2,500 fresh points: 1 is perfect. Then the same by number of steps.
+another 2,500 fresh points: 1 is perfect. Then, as `steps`, the distance by the number
+of steps that sampling takes. NAME after it runs one set only, or `steps`.
 """
 
 from pathlib import Path
@@ -68,27 +69,29 @@ def distances(name, draw, seed, pairs=4):
     return np.mean(far, axis=0)
 
 
-def ratio(name, seed, **options):
+def ratio(name, seed, pairs=4, **options):
     """How much further from fresh data samples are than fresh data is."""
     model, config = train(name, seed, **options)
-    found, floor = distances(
-        name, lambda n, rng: recipe.draw(model, config, n, rng), seed
-    )
+
+    def draw(n, rng):
+        return recipe.draw(model, config, n, rng)
+
+    found, floor = distances(name, draw, seed, pairs)
     return found / floor
 
 
-def against_steps(name, seed, **options):
-    """{name of eta: distances} at STEPS, and the floor."""
-    model, config = train(name, seed, **options)
+def against_steps(name, seed, steps=STEPS, pairs=2, options=None):
+    """{name of eta: distances for each number of steps}, and that of fresh data."""
+    model, config = train(name, seed, **(options or {}))
     curves = {}
     for label, eta in ETAS.items():
         curves[label] = []
-        for s in STEPS:
+        for s in steps:
 
             def draw(n, rng, s=s, eta=eta):
                 return recipe.draw(model, config, n, rng, steps=s, eta=eta)
 
-            found, floor = distances(name, draw, seed, pairs=2)
+            found, floor = distances(name, draw, seed, pairs)
             curves[label].append(found)
     return curves, floor
 
@@ -97,53 +100,55 @@ def main():
     """Run what was asked for; keep the results, and the curves as a figure."""
     asked = common.arguments(__doc__)
     short = {"steps": 300} if asked.quick else {}
-    rows = []
-    for name in asked.runs or SETS:
-        values, seconds = [], []
-        for seed in asked.seeds:
-            with common.clock() as clock:
-                values.append(ratio(name, seed, **short))
-            seconds += clock
-        print(f"{name:12}", *(f"{v:.2f}" for v in values), f"{seconds[0]:.0f} s")
-        rows.append(_row(asked, f"diffusion, {name}", FIGURE, BAR, values, seconds))
-    if "checkerboard" in (asked.runs or SETS):
-        rows += _steps(asked, short)
-    if not asked.quick:
-        common.save("diffusion", rows)
+    for name in asked.runs or [*SETS, "steps"]:
+        rows = _by_steps(asked, short) if name == "steps" else _set(name, asked, short)
+        if not asked.quick:
+            common.save("diffusion", rows)
 
 
-FIGURE = "sliced Wasserstein distance to fresh data, over that of fresh data"
+def _row(asked, name, **row):
+    seeds = " ".join(map(str, asked.seeds))
+    command = f"python tests/benchmarks/quality/diffusion.py {name} --seeds {seeds}"
+    return dict(seeds=asked.seeds, command=command, **row)
 
 
-def _row(asked, run, figure, bar, values, seconds):
-    command = "python tests/benchmarks/quality/diffusion.py"
-    row = dict(run=run, figure=figure, bar=f"at most {bar}", seeds=asked.seeds)
-    return row | dict(values=values, seconds=seconds, command=command)
+def _set(name, asked, short):
+    """The ratio of one set of points."""
+    values, seconds = [], []
+    for seed in asked.seeds:
+        with common.clock() as clock:
+            values.append(ratio(name, seed, **short))
+        seconds += clock
+    print(f"{name:12}", *(f"{v:.2f}" for v in values), f"{seconds[0]:.0f} s", flush=True)
+    figure = "sliced Wasserstein distance to fresh data, over that of fresh data"
+    row = dict(run=f"diffusion, {name}", figure=figure, bar=f"at most {BAR}")
+    return [_row(asked, name, **row, values=values, seconds=seconds)]
 
 
-def _steps(asked, short):
+def _by_steps(asked, short):
     """Quality against steps on the checkerboard: a figure, and eta 0 over eta 1."""
     found, seconds = [], []
     for seed in asked.seeds:
         with common.clock() as clock:
-            found.append(against_steps("checkerboard", seed, **short))
+            found.append(against_steps("checkerboard", seed, options=short))
         seconds += clock
     curves = {
         name: (STEPS, np.mean([curves[name] for curves, _ in found], axis=0))
         for name in ETAS
     }
     for name, (_, far) in curves.items():
-        print(f"{name:12}", *(f"{v:.3f}" for v in far))
+        print(f"{name:12}", *(f"{v:.3f}" for v in far), flush=True)
     if not asked.quick:
         floor = np.mean([floor for _, floor in found])
         unit = "sliced Wasserstein distance to fresh data"
         figure = plot.quality_against_steps(curves, floor, unit)
         plot.save(figure, DOCS / "diffusion-steps.png")
-    run, rows = "diffusion, checkerboard, by steps", []
-    for i, s in enumerate(STEPS[:4]):
+    rows = []
+    for i, s in list(enumerate(STEPS))[1:4]:
+        figure = f"distance with eta = 0 over that with eta = 1, in {s} steps"
         values = [c["eta = 0"][i] / c["eta = 1"][i] for c, _ in found]
-        figure = f"distance with eta = 0 over that with eta = 1, {s} steps"
-        rows.append(_row(asked, run, figure, 1, values, seconds))
+        row = dict(run="diffusion, checkerboard", figure=figure, bar="at most 1")
+        rows.append(_row(asked, "steps", **row, values=values, seconds=seconds))
     return rows
 
 
