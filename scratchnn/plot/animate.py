@@ -2,6 +2,7 @@
 
 import math
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from .samples import DOTS, PALE_DOTS, as_array, plane, square
 from .style import COLOURS, GREY, INK, styled
 
 DPI = 100
-WIDTH = 580  # screen pixels at most, where a picture's pixel can be a whole number
+WIDTH = 600  # screen pixels at most, a whole number for each of a picture's
+LARGEST = 3e6  # bytes, about; sheets of noise are drawn smaller to stay below
 STRIP = 34  # for the title
 GREYS = 15  # steps from paper to ink: more can't be seen, and make the file large
 HOLD = 1.5  # seconds that the first and the last frame stay
@@ -54,8 +56,9 @@ def _pictures(frames, data):
     """Figure, title and a function that shows a frame: a sheet of sharp pixels."""
     n = len(frames[0])
     columns = 10 if n % 10 == 0 else math.ceil(math.sqrt(n))
-    h, w = mosaic(frames[0], columns).shape
-    scale = max(1, WIDTH // w)
+    sheets = [_sheet(x, columns) for x in frames]
+    h, w = sheets[0].shape
+    scale = _scale(sheets)
     height = scale * h + STRIP
     figure = Figure(figsize=(scale * w / DPI, height / DPI), dpi=DPI)
     axes = figure.add_axes((0, 0, 1, scale * h / height))
@@ -63,10 +66,23 @@ def _pictures(frames, data):
     image = axes.imshow(np.zeros((h, w)), vmin=0, vmax=1, aspect="equal")
 
     def show(x):
-        x = np.clip(np.nan_to_num(x), 0, 1)
-        image.set_data(mosaic(np.round(GREYS * x) / GREYS, columns))
+        image.set_data(_sheet(x, columns) / GREYS)
 
     return figure, _title(figure, height), show
+
+
+def _sheet(x, columns):
+    """Pictures (n, H, W) side by side, in whole numbers: 0 is paper, GREYS ink."""
+    sheet = mosaic(np.nan_to_num(x), columns)
+    return np.round(GREYS * sheet).astype(np.uint8)
+
+
+def _scale(sheets):
+    """How many screen pixels one of a picture is wide, so that the file stays small."""
+    shortest = sum(len(zlib.compress(sheet.tobytes(), 1)) for sheet in sheets)
+    largest = max(1, WIDTH // sheets[0].shape[1])
+    fitting = (LARGEST / (1.2 * shortest)) ** (1 / 1.35)  # as measured for GIF
+    return int(max(1, min(largest, fitting)))
 
 
 def _points(frames, data):
