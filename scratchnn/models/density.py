@@ -139,6 +139,10 @@ class ParzenWindow(Density):
         self.bandwidth = bandwidth
         self.x, self.h = np.zeros((1, d)), np.ones(1)
 
+    def num_parameters(self):
+        """The width; the samples are kept, not chosen."""
+        return 1
+
     def fit(self, x, rng=None, steps=100):
         """Keep the samples, and find h; "held_out": by at most `steps` of EM."""
         self._keep(x)

@@ -41,8 +41,8 @@ def density(p, low, high, data, gaussians=()):
     below.grid(False)
     for mu, Sigma in gaussians:
         below.plot(*_ellipse(mu, Sigma).T, color=COLOURS[1], linewidth=1.2)
-    title = "density of the model: darker is denser"
-    below.set_title(title + ("; its Gaussians, 2 deviations" if len(gaussians) else ""))
+    rings = "\nellipses: two deviations of its Gaussians" if len(gaussians) else ""
+    below.set_title("density of the model: darker is denser" + rings)
     return figure
 
 
@@ -53,11 +53,8 @@ def _ellipse(mu, Sigma, deviations=2):
 
 
 @styled
-def rows(named, notes=()):
-    """Pictures in labelled rows: {name: (n, H, W)}, the same n for all. 1 is ink.
-
-    notes: for each row a text that stands to its right, or none.
-    """
+def rows(named):
+    """Pictures in labelled rows: {name: (n, H, W)}, the same n for all. 1 is ink."""
     pictures = list(named.values())
     n, h, w = pictures[0].shape
     figure = new_figure(6.4, 0.2 + 5.2 * len(named) * (h + 1) / (n * (w + 1)))
@@ -67,9 +64,6 @@ def rows(named, notes=()):
     axes.set_xticks([])
     axes.tick_params(length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
-    for k, note in enumerate(notes):
-        where = (n * (w + 1) + 1, h / 2 + (h + 1) * k), (6, 0)
-        axes.annotate(note, *where, textcoords="offset points", va="center")
     return figure
 
 
@@ -91,7 +85,7 @@ def dimensions(distances, gains, unit="nats"):
     above.set_title("distances between random points: all alike in the end")
     above.set(xlabel="distance / mean distance", yticks=[], xlim=(0, 2.5))
     below.axhline(0, color=GREY, linewidth=1.5)
-    below.annotate("one Gaussian", (1, 0), (0, 4), textcoords="offset points")
+    below.annotate("one Gaussian", (1, 0), (0, -18), textcoords="offset points")
     for colour, line, (name, (d, y)) in zip(COLOURS, _LINES, gains.items()):
         below.plot(d, y, marker="o", color=colour, linestyle=line, label=name)
     below.set_xscale("log", base=2)

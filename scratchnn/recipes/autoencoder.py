@@ -11,7 +11,7 @@ UNIT = "lost per picture"
 LOSS = "the loss is what a picture loses on its way through the code: less is better"
 PICTURES = ("samples.png", "reconstructions.png", "latent.png", "holes.png")
 
-_MODEL = dict(net="mlp", z=2, error="squared", channels=[16, 32])
+_MODEL = dict(net="mlp", z=10, error="squared", channels=[16, 32])
 _LARGE = dict(
     shape=[28, 28], epochs=10, batch=128, lr=1e-3, hidden=[512, 128], **_MODEL
 )  # fmt: skip
@@ -106,9 +106,12 @@ def _reconstructions(model, config, train, x, y):
         "auto-encoder": autoencoder.reconstruct(model, x).numpy(),
         f"PCA, {_numbers(config)}": autoencoder.pca(train, x, q),
     }
-    errors = [autoencoder.squared_error(x, x_hat).mean() for x_hat in ways.values()]
-    rows = {name: _pictures(x_hat[one_each], config) for name, x_hat in ways.items()}
-    return plot.rows(rows, ["lost", *(f"{error:.2f}" for error in errors[1:])])
+    rows = {}
+    for name, x_hat in ways.items():
+        error = autoencoder.squared_error(x, x_hat).mean()
+        label = f"{name}\nloses {error:.2f}" if rows else name
+        rows[label] = _pictures(x_hat[one_each], config)
+    return plot.rows(rows)
 
 
 def _latent(model, config, x, y):

@@ -1,5 +1,8 @@
 """`scratchnn train density`: the defaults and pictures around density and gaussians."""
 
+import math
+from argparse import ArgumentTypeError
+
 import numpy as np
 
 from .. import data, metrics, plot
@@ -14,6 +17,7 @@ LOSS = (
 )
 PICTURES = ("samples.png", "density.png", "dimensions.png")
 
+RULES = "held_out", "scott", "silverman"
 KINDS = "mixture", "gaussian", "pca_gaussian", "parzen", "histogram"
 _MODEL = dict(
     kind="mixture", K=10, covariance="full", q=10, bandwidth="held_out", bins=32,
@@ -41,9 +45,13 @@ def _few(text):
 
 
 def _bandwidth(text):
-    if text in ("scott", "silverman", "held_out"):
+    if text in RULES:
         return text
-    return positive(text)
+    try:
+        return positive(text)
+    except ArgumentTypeError:
+        expected = f"{', '.join(RULES)} or a number above 0"
+        raise ArgumentTypeError(f"expected {expected}, got {text!r}") from None
 
 
 OPTIONS = {
@@ -87,6 +95,8 @@ def losses(model, batch, config, rng):
 
 def words(loss, config):
     """The loss in a sentence."""
+    if math.isinf(loss.loss):
+        return "some samples lie outside of all cells, where the density is 0"
     return f"{loss.loss:.2f} nats per sample: a log-likelihood of {-loss.loss:.2f}"
 
 
@@ -147,7 +157,7 @@ def _dimensions(rng):
     gains = {"ten Gaussians": [], "a bump on every sample": []}
     for d in dims:
         x, one = train[:, :d], Gaussian(d, floor).fit(train[:, :d])
-        ten = GaussianMixture(d, 10, floor=floor).fit(x, rng, steps=30)
+        ten = GaussianMixture(d, 10, floor=floor).fit(x, rng, steps=15)
         bumps = density.ParzenWindow(d).fit(x, rng)
         base = one.log_prob(test[:, :d]).mean()
         for model, y in zip((ten, bumps), gains.values()):
