@@ -19,17 +19,19 @@ UNIT = "mean squared error"
 LOSS = "the loss is how wrong the guessed noise is: 1 for guessing nothing, 0 for right"
 PICTURES = ("samples.png", "chain.png", "steps.png", "guesses.png")
 
-_COMMON = dict(schedule="linear", target="eps", ema=0.999, guidance=0.0)
+_COMMON = dict(schedule="linear", target="eps", guidance=0.0)
 _POINTS = dict(
-    shape=[2], steps=6000, batch=256, lr=2e-3, T=200, width=128, depth=3,
-    conditional=False, sampling=200, **_COMMON,
+    shape=[2], steps=6000, batch=256, lr=2e-3, T=200, sampling=200, width=128, depth=3,
+    conditional=False, ema=0.999, **_COMMON,
 )  # fmt: skip
-_PICTURES = dict(T=1000, width=32, depth=1, conditional=True, sampling=100, **_COMMON)
+_PICTURES = dict(T=1000, sampling=100, depth=1, conditional=True, **_COMMON)
+_DIGITS = dict(steps=2500, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
+_MNIST = dict(steps=8000, batch=64, lr=1e-3, width=24, ema=0.999, **_PICTURES)
 
 DATA = {
-    "digits": dict(shape=[8, 8], steps=4000, batch=64, lr=1e-3, **_PICTURES),
-    "mnist": dict(shape=[28, 28], steps=8000, batch=64, lr=1e-3, **_PICTURES),
-    "fashion_mnist": dict(shape=[28, 28], steps=8000, batch=64, lr=1e-3, **_PICTURES),
+    "digits": dict(shape=[8, 8], **_DIGITS),
+    "mnist": dict(shape=[28, 28], **_MNIST),
+    "fashion_mnist": dict(shape=[28, 28], **_MNIST),
     **{name: _POINTS for name, entry in data.DATASETS.items() if entry.kind == "2-D"},
 }
 CLASSES = {
@@ -197,19 +199,21 @@ def sample(model, config, n, rng, **asked):
 
 
 def snapshot(model, config, rng):
-    """Samples in at most 20 steps from noise."""
-    n = 1000 if len(config["shape"]) == 1 else 64
-    return draw(model, config, n, rng, steps=min(20, config["T"]))
+    """Samples in at most 10 steps from noise; 20 for points."""
+    points = len(config["shape"]) == 1
+    n, steps = (1000, 20) if points else (25, 10)
+    return draw(model, config, n, rng, steps=min(steps, config["T"]))
 
 
 def chain(model, config, rng):
-    """About 50 places on the way from noise to samples."""
-    n = 1000 if len(config["shape"]) == 1 else 64
-    x_T, T = model.noise(n, rng), config["T"]
-    how, shown = _how(config, n), set(diffusion.times(T, min(50, T)))
+    """About 50 places on the way from noise to samples, with noise on the way."""
+    n = 1000 if len(config["shape"]) == 1 else 25
+    T, steps = config["T"], config["sampling"]
+    shown = diffusion.times(T, steps)[:: math.ceil(steps / 50)]
+    x_T = model.noise(n, rng)
     yield f"t = {T}", _samples(x_T, config)
-    for step in _walk(model, x_T, T, rng=rng, **how):
-        if step.t in shown:
+    for step in _walk(model, x_T, steps, 1.0, rng, **_how(config, n)):
+        if step.t in shown or step.t == 0:
             yield f"t = {step.t}", _samples(step.x_t, config)
 
 
@@ -297,7 +301,7 @@ def _fewer_steps(model, config, rng):
     """Pictures from the same noise in fewer and fewer steps."""
     x_T, how = model.noise(10, rng), _how(config, 10)
     rows = {}
-    for s in (*_few(config["T"])[:5], config["T"]):
+    for s in _few(min(100, config["T"])):
         *_, step = diffusion.ddim(model, x_T, s, **how)
         rows[f"{s}"] = _samples(step.x_t, config)
     return plot.picture_rows(rows, "the same noise, by number of steps (DDIM)")

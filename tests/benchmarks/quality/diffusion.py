@@ -119,7 +119,7 @@ def _set(name, asked, short):
         with common.clock() as clock:
             values.append(ratio(name, seed, **short))
         seconds += clock
-    print(f"{name:12}", *(f"{v:.2f}" for v in values), f"{seconds[0]:.0f} s", flush=True)
+    print(f"{name:12}", *(f"{v:.2f}" for v in values), seconds, flush=True)
     figure = "sliced Wasserstein distance to fresh data, over that of fresh data"
     row = dict(run=f"diffusion, {name}", figure=figure, bar=f"at most {BAR}")
     return [_row(asked, name, **row, values=values, seconds=seconds)]
