@@ -6,9 +6,11 @@ for a Fréchet distance, precision and recall (metrics.py).
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
 recognition", Proc. IEEE 86(11), 1998: convolutions and pooling in turn, as their
-LeNet-5, here with ReLU, max pooling and Adam.
+LeNet-5, here with ReLU, max pooling, Adam, and batch normalisation (Ioffe and Szegedy
+2015), with which one pass over MNIST is enough for 99 %.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +24,13 @@ from ..recording import no_grad
 class Classifier(nn.Module):
     """p(class | x) = softmax(W h(x) + b), with h(x) the features of a picture.
 
-    x (N, H, W) with (H, W) = shape, both divisible by 4: a 3x3 convolution, ReLU and
-    2x2 max pooling for each of two `channels`, then a layer of `width` features.
+    x (N, H, W) with (H, W) = shape, both divisible by 4: a 3x3 convolution, batch
+    normalisation, ReLU and 2x2 max pooling for each of two `channels`, then a layer of
+    `width` features.
     """
 
     def __init__(
-        self, shape=(28, 28), classes=10, channels=(32, 64), width=64, rng=None
+        self, shape=(28, 28), classes=10, channels=(16, 32), width=64, rng=None
     ):  # fmt: skip
         H, W = shape
         if H % 4 or W % 4:
@@ -38,14 +41,17 @@ class Classifier(nn.Module):
         self.classes = classes
         a, b = channels
         self.body = nn.Sequential(
-            nn.Conv2d(1, a, 3, padding=1, rng=rng),
+            nn.Conv2d(1, a, 3, padding=1, bias=False, rng=rng),
+            nn.BatchNorm2d(a),
             nn.ReLU(),
             nn.MaxPool2d(2),  # (N, a, H / 2, W / 2)
-            nn.Conv2d(a, b, 3, padding=1, rng=rng),
+            nn.Conv2d(a, b, 3, padding=1, bias=False, rng=rng),
+            nn.BatchNorm2d(b),
             nn.ReLU(),
             nn.MaxPool2d(2),  # (N, b, H / 4, W / 4)
             nn.Flatten(),
-            nn.Linear(b * (H // 4) * (W // 4), width, rng=rng),
+            nn.Linear(b * (H // 4) * (W // 4), width, bias=False, rng=rng),
+            nn.BatchNorm1d(width),
             nn.ReLU(),
         )
         self.head = nn.Linear(width, classes, rng=rng)
@@ -104,17 +110,14 @@ def moved(x, most, rng=None):
 
 
 # ---- using the trained model ----------------------------------------------------
-@no_grad()
 def features(model, x, block=1000):
     """h(x) of many pictures, a block at a time: (N, H, W) -> (N, width)."""
-    return np.concatenate([model.features(part).data for part in _blocks(x, block)])
+    return _in_blocks(model, model.features, x, block)
 
 
-@no_grad()
 def probabilities(model, x, block=1000):
     """p(class | x) of many pictures, a block at a time: (N, H, W) -> (N, classes)."""
-    parts = [ops.softmax(model(part)).data for part in _blocks(x, block)]
-    return np.concatenate(parts)
+    return _in_blocks(model, lambda part: ops.softmax(model(part)), x, block)
 
 
 def accuracy(model, x, y):
@@ -122,5 +125,20 @@ def accuracy(model, x, y):
     return float((probabilities(model, x).argmax(axis=1) == y).mean())
 
 
-def _blocks(x, size):
-    return (x[i : i + size] for i in range(0, len(x), size))
+@no_grad()
+def _in_blocks(model, f, x, block):
+    """f of the pictures x, each judged apart from the others: by running statistics."""
+    with _in_use(model):
+        parts = [f(x[i : i + block]).data for i in range(0, len(x), block)]
+    return np.concatenate(parts)
+
+
+@contextlib.contextmanager
+def _in_use(model):
+    """Within this context the model is in evaluation mode."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)

@@ -3,11 +3,13 @@
 It makes no pictures: it judges them, also those that the other models make.
 """
 
+from argparse import ArgumentTypeError
+
 import numpy as np
 
 from .. import data, optim, plot
 from ..models import classifier
-from . import load, whole
+from . import load, whole, widths
 
 UNIT = "nats per image"
 LOSS = (
@@ -16,14 +18,28 @@ LOSS = (
 )
 PICTURES = ("confusion.png", "mistakes.png")
 
-_LARGE = dict(shape=[28, 28], epochs=3, batch=64, lr=1e-3, width=64, shift=0)
+_LARGE = dict(
+    shape=[28, 28], epochs=2, batch=64, lr=2e-3, channels=[16, 32], width=64, shift=0
+)
 DATA = {
-    "digits": dict(shape=[8, 8], epochs=40, batch=32, lr=1e-3, width=64, shift=1),
+    "digits": dict(
+        shape=[8, 8], epochs=20, batch=32, lr=1e-3, channels=[32, 64], width=64, shift=1
+    ),
     "mnist": _LARGE,
     "fashion_mnist": _LARGE,
 }
 
+
+def _pair(text):
+    """Two whole numbers with a comma between them."""
+    numbers = widths(text)
+    if len(numbers) != 2:
+        raise ArgumentTypeError(f"expected two numbers, such as 16,32, got {text!r}")
+    return numbers
+
+
 OPTIONS = {
+    "channels": (_pair, "of both convolutions, such as 16,32"),
     "width": (whole, "features of a picture, from which the class is read off"),
     "shift": (
         lambda text: whole(text, least=0, most=7),
@@ -34,7 +50,8 @@ OPTIONS = {
 
 def build(config, rng):
     """The model and its optimizer."""
-    model = classifier.Classifier(config["shape"], 10, width=config["width"], rng=rng)
+    sizes = (config[name] for name in ("channels", "width"))
+    model = classifier.Classifier(config["shape"], 10, *sizes, rng=rng)
     return model, optim.Adam(model.parameters(), lr=config["lr"])
 
 
