@@ -1,11 +1,15 @@
 """The U-Net: against PyTorch's layers, and what shifts, orders and labels do to it."""
 
 import math
+import os
+import pathlib
 
 import numpy as np
 import pytest
 
-from scratchnn import gradcheck, no_grad, ops, optim
+from scratchnn import gradcheck, metrics, no_grad, ops, optim
+from scratchnn.data import DataLoader, digits
+from scratchnn.models import diffusion, noise
 from scratchnn.models.unet import Attention, Residual, UNet
 
 RNG = np.random.default_rng
@@ -258,22 +262,45 @@ def test_residual_blocks_begin_at_their_input():
 
 
 # ---- learning -------------------------------------------------------------------
-def test_it_learns_to_take_noise_from_bars():
-    """Pictures with one bright row: noise of the same strength is told from them."""
-    rng, model = RNG(0), UNet(width=8, rng=RNG(0))
-    optimizer = optim.Adam(model.parameters(), lr=5e-3)
-    losses = []
-    for _ in range(100):
-        x = np.zeros((16, 1, 6, 6), np.float32)
-        x[np.arange(16), 0, rng.integers(0, 6, 16)] = 2
-        eps = rng.standard_normal(x.shape, np.float32)
-        loss = ops.mse_loss(model((x + eps) / 2, np.full(16, 500)), eps)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss))
-    assert losses[0] == pytest.approx(1, abs=0.2)  # predicting 0
-    assert np.mean(losses[-20:]) < 0.4
+def rows(x):
+    return x.reshape(len(x), -1)
+
+
+def test_a_short_training_on_digits_is_far_better_than_no_idea():
+    train, test = (digits(s).x[:, None] * 2 - 1 for s in ("train", "test"))
+    rng = RNG(0)
+    model = UNet(width=8, T=200, rng=rng)
+    process = diffusion.Diffusion(model, noise.linear(200), (1, 8, 8))
+    loader = DataLoader(train, 32, shuffle=True, rng=rng)
+    batches = (x for _ in range(6) for x in loader)  # 270 steps
+    adam, ema = optim.Adam(model.parameters(), lr=4e-3), optim.EMA(model, 0.97)
+    steps = diffusion.train(process, batches, adam, ema, rng=rng)
+    losses = [step.loss for step in steps]
+    assert losses[0] == pytest.approx(1, abs=5 * np.sqrt(2 / (32 * 64)))  # guessing 0
+    assert np.mean(losses[-50:]) < 0.25
+    with ema.averaged():
+        x = diffusion.sample(process, 200, 20, rng=rng, clip=1)
+    nothing = np.clip(rng.standard_normal(x.shape), -1, 1)
+    far = [metrics.frechet_distance(rows(a), rows(test)) for a in (x, nothing)]
+    assert far[0] < 0.75 * far[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get("SCRATCHNN_DATA"), reason="needs MNIST in SCRATCHNN_DATA"
+)
+def test_three_minutes_of_mnist_draw_digits(monkeypatch, tmp_path):
+    """The functions of the quality script, at a twentieth of its length."""
+    folder = pathlib.Path(__file__).parent / "benchmarks" / "quality"
+    monkeypatch.syspath_prepend(str(folder))
+    import image_diffusion as quality
+
+    model, _, _ = quality.trained("diffusion", "mnist", 0, tmp_path / "run", steps=400)
+    x, y = quality.drawn(model, 200, 0, steps=20)
+    found = quality.report(x, "mnist")
+    untrained = quality.report(RNG(0).random(x.shape), "mnist")
+    assert found["frechet"] < untrained["frechet"] / 3
+    assert quality.obedience(model, "mnist", 200, 0, guidance=1.0, steps=20) > 0.6
 
 
 def test_a_training_step_on_another_device_is_the_step_on_the_cpu(device):
