@@ -1,12 +1,17 @@
 """Every model that can be trained keeps to what recipes/__init__.py asks of it."""
 
 import inspect
+import itertools
 import json
 from argparse import ArgumentTypeError
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from test_train import assert_same_run, killed_at
 
-from scratchnn import cli, recipes, train
+from scratchnn import cli, no_grad, recipes, train
+from scratchnn.cli.training import _config
 from scratchnn.data import DATASETS
 
 TEXTS = ("UNIT", "LOSS")
@@ -82,3 +87,69 @@ def test_help_lists_the_options_of_every_model(name, capsys):
     out = capsys.readouterr().out
     for option in recipes.options(recipes.get(name)):
         assert f"--{option.replace('_', '-')} X" in out
+
+
+# ---- each in a run of a few steps -----------------------------------------------
+def having(part):
+    """The recipes that have an optional part, as parameters of a test."""
+    found = [r for r in map(recipes.get, recipes.RECIPES) if hasattr(r, part)]
+    return pytest.mark.parametrize("recipe", found, ids=lambda r: r.__name__[18:])
+
+
+def untrained(recipe, data=None):
+    """The run of a model before its first step, on a data set or its usual one."""
+    name = recipe.__name__.rpartition(".")[2]
+    asked = {"steps": 6} | ({"data": data} if data else {})
+    return train.Run(_config(name, recipe, asked), "unused")
+
+
+def test_every_model_resumes_bit_for_bit(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCHNN_PROGRESS", "0")
+    monkeypatch.delattr(recipe, "snapshot", raising=False)  # held below, and slow
+    config = untrained(recipe).config
+    if "vae_steps" in config:
+        config["vae_steps"] = 2  # of 6, so that it is stopped in its second stage
+    train.train(train.new(config, tmp_path / "straight"))
+    killed_at(train.new(config, tmp_path / "killed"), step=5, saved_at=3)
+    run = train.resumed(tmp_path / "killed", {})
+    assert run.step == 3
+    train.train(run)
+    assert_same_run(tmp_path / "killed", tmp_path / "straight")
+
+
+@having("snapshot")
+def test_snapshots_are_samples_from_the_same_noise(recipe):
+    for data in {"digits", "moons"} & recipe.DATA.keys():
+        run = untrained(recipe, data)
+        with no_grad():
+            x, y = (
+                recipe.snapshot(run.model.eval(), run.config, np.random.default_rng(7))
+                for _ in range(2)
+            )
+        assert x.shape[1:] == tuple(run.config["shape"]) and len(x) > 1
+        assert np.array_equal(np.asarray(x), np.asarray(y))
+
+
+@having("chain")
+def test_a_chain_has_titles_and_samples(recipe):
+    for data in {"digits", "moons"} & recipe.DATA.keys():
+        run = untrained(recipe, data)
+        chain = recipe.chain(run.model.eval(), run.config, np.random.default_rng(0))
+        with no_grad():
+            for title, x in itertools.islice(chain, 2):
+                assert isinstance(title, str)
+                assert x.shape[1:] == tuple(run.config["shape"])
+
+
+def test_a_sheet_of_a_few_samples_can_be_drawn(recipe):
+    run = untrained(recipe)
+    with no_grad():
+        rng = np.random.default_rng(0)
+        assert isinstance(recipe.sample(run.model.eval(), run.config, 3, rng), Figure)
+
+
+def test_held_out_losses_have_the_names_of_those_of_a_step(recipe):
+    run = untrained(recipe)
+    step, held_out = next(run.steps()), run.evaluate()
+    assert step._fields == held_out._fields and step._fields[0] == "loss"
+    assert "\n" not in recipe.words(held_out, run.config)

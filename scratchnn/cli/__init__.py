@@ -29,6 +29,7 @@ usage: scratchnn COMMAND ...
   scratchnn train vae --z 8       the same with a longer code
   scratchnn sample runs/vae       draw new digits with what it learned
   scratchnn animate runs/vae      how it learned, as an animation
+  scratchnn models                all that can be trained
 
 commands:
 {commands}

@@ -1,6 +1,5 @@
 """scratchnn sample and animate: what a trained model draws, and how it came to it."""
 
-import os
 from argparse import ArgumentTypeError
 from pathlib import Path
 
@@ -182,7 +181,6 @@ def _sampling(folder, recipe, config):
 
 
 def _bar(items, text):
-    from tqdm import tqdm
+    from ..train.run import progress
 
-    quiet = os.environ.get("SCRATCHNN_PROGRESS") == "0" or None  # None: no terminal
-    return tqdm(items, text, unit="frame", disable=quiet)
+    return progress(iterable=items, desc=text, unit="frame")

@@ -14,7 +14,7 @@ from ..anomaly import detect_anomaly
 from ..errors import AnomalyError
 from . import snapshots
 from .folder import Diverged, write_config
-from .run import Run
+from .run import Run, progress
 
 SAVE_EVERY = 10.0  # seconds between checkpoints: what a power cut can cost
 
@@ -40,8 +40,9 @@ def train(run, save_every=SAVE_EVERY):
     """
     saved = time.monotonic()
     quiet = np.errstate(all="ignore")  # NaN is looked for, below
+    bar = progress(total=run.total, initial=run.step, unit="step")
     snapshots.thin(run.folder, run.step, run.total)
-    with _Log(run) as log, _bar(run) as bar, _caught() as caught, quiet:
+    with _Log(run) as log, bar, _caught() as caught, quiet:
         before = None
         if run.log_size == 0:
             before = run.evaluate()
@@ -132,13 +133,6 @@ class _Log:
 
     def __exit__(self, *_):
         self.file.close()
-
-
-def _bar(run):
-    from tqdm import tqdm
-
-    quiet = os.environ.get("SCRATCHNN_PROGRESS") == "0" or None  # None: no terminal
-    return tqdm(total=run.total, initial=run.step, unit="step", disable=quiet)
 
 
 @contextlib.contextmanager

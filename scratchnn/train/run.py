@@ -4,6 +4,7 @@ import contextlib
 import csv
 import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -122,8 +123,11 @@ class Run:
             self.model.to("cpu")
             state = self.model, self.config, self.test_set, rng
             figures = itertools.chain(self.recipe.figures(*state), [self._curves()])
-            for name, figure in zip(names, figures):
-                plot.save(figure, self.folder / name)
+            with progress(total=len(names), unit="picture", leave=False) as bar:
+                for name in names:
+                    bar.set_description(f"drawing {name}")
+                    plot.save(next(figures), self.folder / name)
+                    bar.update()
             self.model.to(self.config["device"])
         return names
 
@@ -190,6 +194,14 @@ class Run:
                 f"({one_line(error)}); train afresh with another --out"
             ) from None
         return self
+
+
+def progress(**options):
+    """A bar on a terminal, unless SCRATCHNN_PROGRESS=0."""
+    from tqdm import tqdm
+
+    quiet = os.environ.get("SCRATCHNN_PROGRESS") == "0" or None  # None: no terminal
+    return tqdm(**options, disable=quiet)
 
 
 def _named(optimizers):
