@@ -43,10 +43,20 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_way_to_train_ends_with_words_and_pictures(tmp_path, case):
-    run, outcome = trained(tmp_path, **CASES[case])
-    assert np.isfinite(outcome.after).all()
-    assert len(recipe.words(outcome.after, run.config)) < 300
+def test_each_way_to_train_moves_both_players_and_ends_with_words(tmp_path, case):
+    run = train.new(config(steps=3, **CASES[case]), tmp_path / "run")
+    before = [p.data.copy() for p in run.model.parameters()]
+    losses = list(run.steps())
+    assert len(losses) == 3 and np.isfinite(losses).all()
+    for p, q in zip(run.model.parameters(), before):
+        is_moved = not np.array_equal(p.data, q)
+        assert is_moved or p.size == 1  # a critic's last bias changes no value
+    assert len(recipe.words(run.evaluate(), run.config)) < 300
+
+
+@pytest.mark.parametrize("case", ["packs", "critic of maps"])
+def test_a_run_ends_with_pictures(tmp_path, case):
+    run, _ = trained(tmp_path, **CASES[case])
     assert set(run.draw()) == {"samples.png", "discriminator.png", "loss.png"}
     model, *_ = train.trained(run.folder)[1:]
     sheet = run.recipe.sample(model, run.config, 20, RNG(0))
@@ -57,12 +67,21 @@ def test_each_way_to_train_ends_with_words_and_pictures(tmp_path, case):
 
 @pytest.mark.parametrize("case", ["critic", "regular", "maps"])
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, case):
-    run, _ = trained(tmp_path / "a", **CASES[case])
-    trained(tmp_path / "b", **{**CASES[case], "steps": 3})
-    half = train.resumed(tmp_path / "b" / "run", {"steps": 6})
-    train.train(half)
-    for a, b in zip(run.model.parameters(), half.model.parameters()):
+    how = config(steps=4, **CASES[case])
+    whole, half = (train.new(how, tmp_path / name) for name in ("whole", "half"))
+    for _ in whole.steps():
+        pass
+    for _ in zip(range(2), half.steps()):
+        pass
+    half.save()
+    again = train.resumed(tmp_path / "half", {})
+    assert again.step == 2 and len(list(again.steps())) == 2
+    for a, b in zip(whole.model.parameters(), again.model.parameters()):
         np.testing.assert_array_equal(a.data, b.data)
+    for name, ours in whole.optimizers.items():
+        theirs = again.optimizers[name].state_dict()
+        for k, x in ours.state_dict().items():
+            np.testing.assert_array_equal(x, theirs[k])
 
 
 def test_wgan_gp_takes_five_batches_a_step_and_the_others_one():
