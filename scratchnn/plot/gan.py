@@ -7,17 +7,19 @@ from .style import COLOURS, GREY, INK, PALE, new_figure, styled
 
 
 @styled
-def games(panels, slopes=None):
+def games(panels, slopes=None, alike=True):
     """Paths of two players in the plane, a panel each: {title: points (n, 2)}.
 
     slopes: {title: f}, where f(x, y) is (dV/dx, dV/dy); arrows then show where both
-    would go. A ring marks the start, a cross the solution (0, 0).
+    would go. A ring marks the start, a dot the end, a cross the solution (0, 0).
+    alike: one scale for all panels.
     """
-    figure = new_figure(3.9 * len(panels), 4.4)
+    figure = new_figure(3.9 * len(panels), 4.1)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    panels = {title: np.asarray(points) for title, points in panels.items()}
+    edges = {title: 1.15 * np.abs(points).max() for title, points in panels.items()}
     for axes, (title, points) in zip(all_axes, panels.items()):
-        points = np.asarray(points)
-        edge = 1.15 * np.abs(points).max()
+        edge = max(edges.values()) if alike else edges[title]
         if slopes:
             places = np.linspace(-0.9 * edge, 0.9 * edge, 11)
             x, y = np.meshgrid(places, places)
@@ -64,7 +66,7 @@ def generator_slopes(points=200):
     dashed = (0, (3, 1.5))
     axes.plot(D, D, color=COLOURS[1], label="minimax: log(1 - D)", linestyle=dashed)
     axes.plot(D, 1 - D, color=COLOURS[0], label="non-saturating: -log D")
-    axes.annotate("D is sure:\nG learns nothing", (0.0, 0.0), (0.02, 0.22), color=GREY)
+    axes.text(0.2, 0.03, "flat where D is sure:\nG learns nothing", color=GREY)
     axes.set(xlabel="D's answer to a sample", ylabel="slope by the logit")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(frameon=False, loc="upper center")
