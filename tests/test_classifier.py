@@ -203,7 +203,7 @@ def test_the_judge_knows_its_digits_and_reports_on_real_ones(judge):
     assert found["frechet"] < 1e-6 and found["precision"] == found["recall"] == 1
     assert found["factor"] < 1.5 and sum(found["shares"]) == pytest.approx(1)
     fresh = judging.report(judge.train.x, by=judge)
-    assert fresh["precision"] > 0.8 and fresh["recall"] > 0.5
+    assert min(fresh["precision"], fresh["recall"]) > 0.6
 
 
 def test_the_judge_sees_a_collapse_and_noise(judge):
@@ -214,7 +214,7 @@ def test_the_judge_sees_a_collapse_and_noise(judge):
     assert collapsed["recall"] < 0.3 < 0.7 < collapsed["precision"]
     noise = judging.report(RNG(0).random((360, 8, 8)), by=judge)
     assert min(noise["frechet"], collapsed["frechet"]) > 10 * fair["frechet"]
-    assert noise["precision"] < 0.1
+    assert noise["precision"] < 0.5 and noise["recall"] < 0.1
 
 
 def test_the_judge_refuses_samples_of_another_shape_or_range(judge):

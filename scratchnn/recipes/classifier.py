@@ -11,7 +11,7 @@ from .. import data, optim, plot
 from ..models import classifier
 from . import load, whole, widths
 
-UNIT = "nats per image"
+UNIT = ""  # the loss is in nats per image, what is wrong a share
 LOSS = (
     "the loss is how surprised it is, in nats, when it learns the right class: "
     "less is better, and log 10 = 2.3 is guessing"
