@@ -21,11 +21,11 @@ PICTURES = ("samples.png", "chain.png", "steps.png", "guesses.png")
 
 _COMMON = dict(schedule="linear", target="eps", guidance=0.0)
 _POINTS = dict(
-    shape=[2], steps=6000, batch=256, lr=2e-3, T=200, sampling=200, width=128, depth=3,
+    shape=[2], steps=6000, batch=256, lr=4e-3, T=200, sampling=200, width=128, depth=3,
     conditional=False, ema=0.999, **_COMMON,
 )  # fmt: skip
 _PICTURES = dict(T=1000, sampling=100, depth=1, conditional=True, **_COMMON)
-_DIGITS = dict(steps=2500, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
+_DIGITS = dict(steps=3000, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
 _MNIST = dict(steps=8000, batch=64, lr=1e-3, width=24, ema=0.999, **_PICTURES)
 
 DATA = {

@@ -8,6 +8,7 @@ another 2,500 fresh points: 1 is perfect. Then, as `steps`, the distance by the 
 of steps that sampling takes. NAME after it runs one set only, or `steps`.
 """
 
+import functools
 from pathlib import Path
 
 import common
@@ -26,6 +27,7 @@ STEPS = (2, 5, 10, 20, 50, 100)
 ETAS = {"eta = 0": 0.0, "eta = 0.5": 0.5, "eta = 1": 1.0, "sigma-hat": "hat"}
 
 
+@functools.cache
 def train(name, seed, **options):
     """The model of `scratchnn train diffusion --data NAME --seed SEED`, its averages.
 
@@ -119,7 +121,7 @@ def _set(name, asked, short):
         with common.clock() as clock:
             values.append(ratio(name, seed, **short))
         seconds += clock
-    print(f"{name:12}", *(f"{v:.2f}" for v in values), seconds, flush=True)
+        print(f"{name}, seed {seed}: {values[-1]:.2f} in {clock[0]:.0f} s", flush=True)
     figure = "sliced Wasserstein distance to fresh data, over that of fresh data"
     row = dict(run=f"diffusion, {name}", figure=figure, bar=f"at most {BAR}")
     return [_row(asked, name, **row, values=values, seconds=seconds)]
