@@ -21,12 +21,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import save
 
 from scratchnn import checkpoint, data, metrics, optim
 from scratchnn.models import classifier
 from scratchnn.recipes import classifier as recipe
 
 SEED = 0
+COMMAND = "tests/benchmarks/quality/judge.py"
 MOST = 10_000  # pictures that precision and recall look at, of each kind
 
 
@@ -170,10 +172,12 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", default="mnist", choices=list(recipe.DATA))
     parser.add_argument("-n", type=int, help="samples; as many as held-out pictures")
+    parser.add_argument("--keep", action="store_true", help="the figures, in results/")
     asked = parser.parse_args(argv)
     start = time.perf_counter()
     by = judge(asked.data)
     seconds = time.perf_counter() - start
+    figures = {"held-out pictures classified right (%)": 100 * by.accuracy}
     half = len(by.real) // 2
     print(
         f"judge of {asked.data}: {100 * by.accuracy:.2f} % right ({seconds:.0f} s)\n"
@@ -184,7 +188,13 @@ def main(argv=None):
     for name, x in baselines(by, asked.n or len(by.real)):
         found = report(x, by=by)
         names = "frechet", "precision", "recall", "factor", "confidence"
-        print(f"{name:54}", *(f"{found[k]:10.3f}" for k in names))
+        print(f"{name:54}", *(f"{found[k]:10.3f}" for k in names), flush=True)
+        figures[f"Fréchet distance: {name}, {found['samples']:,}"] = found["frechet"]
+    if asked.keep:
+        row = {"run": f"the judge of {asked.data}", "bar": "", "seeds": [SEED]}
+        row |= {"command": f"python {COMMAND} --data {asked.data} --keep"}
+        row |= {"seconds": time.perf_counter() - start}
+        save("judge", [{**row, "figure": k, "values": [v]} for k, v in figures.items()])
 
 
 if __name__ == "__main__":
