@@ -421,7 +421,7 @@ def test_training_and_sampling_on_another_device_are_those_on_the_cpu(device):
         samples = [
             diffusion.sample(model, 4, rng=RNG(4)),
             diffusion.sample(model, 4, 3, eta=1.0, y=1, guidance=2.0, rng=RNG(4)),
-            diffusion.sample(model, 4, 3, eta="hat", clip=1.0, rng=RNG(4)),
+            diffusion.sample(model, 4, 3, "hat", y=np.arange(4) % 3, clip=1, rng=RNG(4)),
             filled.x_t,
         ]
         bound = diffusion.bound(model, batches[0][0], levels=17, rng=RNG(5)).total

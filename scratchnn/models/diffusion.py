@@ -94,7 +94,7 @@ class Diffusion(nn.Module):
             raise ValueError(
                 f"y is {y}, expected a label from 0 to {C - 1}, or {C} for any"
             )
-        return beside(np.full(len(x_t), y), x_t) if np.ndim(y) == 0 else y
+        return beside(np.full(len(x_t), y) if np.ndim(y) == 0 else y, x_t)
 
 
 def _array(x):
