@@ -418,10 +418,11 @@ def test_training_and_sampling_on_another_device_are_those_on_the_cpu(device):
         losses = [s.loss for s in diffusion.train(model, batches, adam, rng=RNG(2))]
         kept = put(np.array([True, False]))
         *_, filled = diffusion.inpaint(model, batches[0][0], kept, 2, rng=RNG(3))
+        y = np.arange(4) % 3
         samples = [
             diffusion.sample(model, 4, rng=RNG(4)),
             diffusion.sample(model, 4, 3, eta=1.0, y=1, guidance=2.0, rng=RNG(4)),
-            diffusion.sample(model, 4, 3, "hat", y=np.arange(4) % 3, clip=1, rng=RNG(4)),
+            diffusion.sample(model, 4, 3, "hat", y=y, clip=1.0, rng=RNG(4)),
             filled.x_t,
         ]
         bound = diffusion.bound(model, batches[0][0], levels=17, rng=RNG(5)).total
