@@ -1,5 +1,8 @@
 """The auto-encoder: PCA where it is linear, slow loops, and holes that are measured."""
 
+import importlib.util
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -216,6 +219,20 @@ def test_holes_are_mean_distances_to_the_nearest_row(ten):
     y = autoencoder.reconstruct(ten, x).data
     slow = [min(np.linalg.norm(a - b) for b in real) for a in y]
     assert found.reconstructed == pytest.approx(np.mean(slow), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_the_figures_of_the_quality_run_hold_at_reduced_length(monkeypatch):
+    folder = pathlib.Path(__file__).parent / "benchmarks" / "quality"
+    monkeypatch.syspath_prepend(folder)
+    path = folder / "autoencoder.py"
+    spec = importlib.util.spec_from_file_location("quality_autoencoder", path)
+    quality = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(quality)
+    found = quality.distances(0, epochs=60, n=300)
+    assert found["lost"] < quality.lost_by_pca(10) - 0.2
+    assert found["box"] > 1.8 and found["fitted"] > 1.35  # full length: 2.2 and 1.5
+    assert found["VAE"] < 1.25 and found["reconstructed"] < 1.1  # 1.17 and 1.04
 
 
 def test_a_training_step_on_another_device_is_the_step_on_the_cpu(device):

@@ -48,7 +48,8 @@ def train(model, batches, rng=None):
     """Fit as a generator: one Loss for each batch. A batch is best all there is.
 
     EM takes a step for each batch, and so does the held-out width of a ParzenWindow;
-    the others are fitted by the first and find the same again.
+    the others are fitted to each anew. Of a batch that is only a part of the data, EM
+    may lower the likelihood of the rest.
     """
     for x in batches:
         yield Loss(-model.step(x, rng))
@@ -186,17 +187,21 @@ class ParzenWindow(Density):
         return float(log_p.mean())
 
     def _without_own(self, x):
-        """log p(x_n) under the bumps but its own, the shares r_ni, and distances^2."""
+        """log p(x_n) under the bumps but its own, the shares r_ni, and distances^2.
+
+        A sample that was not kept has no bump of its own: it is held out as it is.
+        """
         squared = squared_distances(x, self.x)
-        own = np.arange(len(x), like=squared), squared.argmin(axis=1)
+        own, n = squared.argmin(axis=1), np.arange(len(x), like=squared)
+        kept = squared[n, own] <= 1e-9 * self.x.var(axis=0).mean()  # 0 but for rounding
         weights = -squared / (2 * self.h**2)
-        weights[own] = -np.inf
+        weights[n[kept], own[kept]] = -np.inf
         total = ops.logsumexp(weights, axis=1)
         r = np.exp(weights - total[:, None])
-        return total - self._log_volume(len(self.x) - 1), r, squared
+        return total - self._log_volume(len(self.x) - kept), r, squared
 
     def _log_volume(self, N):
-        return math.log(N) + self.x.shape[1] / 2 * np.log(2 * math.pi * self.h**2)
+        return np.log(N) + self.x.shape[1] / 2 * np.log(2 * math.pi * self.h**2)
 
     def log_prob(self, x):
         """log p(x): (N, d) -> (N,)."""

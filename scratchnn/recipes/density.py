@@ -23,11 +23,13 @@ _MODEL = dict(
     kind="mixture", K=10, covariance="full", q=10, bandwidth="held_out", bins=32,
     alpha=0.1,
 )  # fmt: skip
-_POINTS = dict(shape=[2], epochs=60, **_MODEL, floor=1e-6) | dict(K=20, q=1)
-_LARGE = dict(shape=[28, 28], epochs=15, **_MODEL, floor=1e-2) | dict(q=50)
+_POINTS = dict(shape=[2], epochs=60, batch=10_000, **_MODEL, floor=1e-6)
+_POINTS |= dict(K=20, q=1)
+_LARGE = dict(shape=[28, 28], epochs=3, batch=10_000, **_MODEL, floor=1e-2)
+_LARGE |= dict(q=50)
 
 DATA = {
-    "digits": dict(shape=[8, 8], epochs=40, **_MODEL, floor=1e-2),
+    "digits": dict(shape=[8, 8], epochs=40, batch=1437, **_MODEL, floor=1e-2),
     "mnist": _LARGE,
     "fashion_mnist": _LARGE,
     "moons": _POINTS,
@@ -84,7 +86,7 @@ def build(config, rng):
 
 
 def train(model, optimizers, batches, config, rng):
-    """The loss of each step: the first fits, the others are steps of EM if any."""
+    """The loss of each step: EM's, or of a new fit. A batch is best all data."""
     return density.train(model, map(_flat, batches), rng)
 
 
