@@ -19,10 +19,18 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, command, **options):
         super().__init__(prog=f"scratchnn {command}", allow_abbrev=False, **options)
 
-    def add_options(self, title, options):
-        """A group of {option: (how to read it, what --help says)}."""
+    def add_options(self, title, options, defaults=()):
+        """A group of {option: (how to read it, what --help says)}.
+
+        defaults: {option: value}, shown in brackets.
+        """
+        from ..train.folder import typed
+
         group = self.add_argument_group(title)
         for name, (read, text) in options.items():
+            if name in defaults and defaults[name] is not None:
+                text = f"{text} [{typed(defaults[name])}]"
+            text = text.replace("%", "%%")
             name = f"--{name.replace('_', '-')}"
             group.add_argument(name, metavar="X", type=read, help=text)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from ..errors import nearest
 from .parser import Parser, UsageError, path
 
+LENGTHS = {"steps": "how many, of training", "epochs": "how often through the data"}
+
 
 def train(argv):
     """Train a model: pictures, losses and weights go to runs/MODEL."""
@@ -40,19 +42,19 @@ def _train_parser(name=None, recipe=None):
     sets = ", ".join(recipe.DATA) if recipe else "see `scratchnn data`"
     parser.add_argument("--data", metavar="NAME", help=sets)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", metavar="N", type=whole, help="how many batches")
-    length.add_argument(
-        "--epochs", metavar="N", type=whole, help="how often through the data"
-    )
+    for unit, text in LENGTHS.items():
+        length.add_argument(f"--{unit}", metavar="N", type=whole, help=text)
+    first, defaults = next(iter(recipe.DATA.items())) if recipe else ("", {})
     common = {k: OPTIONS[k] for k in OPTIONS if not recipe or k in options(recipe)}
-    parser.add_options("options of all models", common)
+    parser.add_options("options that all models share", common, defaults)
     text = "folder of the run; runs/MODEL"
     parser.add_argument("--out", metavar="DIR", type=path, help=text)
     parser.add_argument("--resume", action="store_true", help="go on where it stopped")
     text = "say at the end where the time went, op by op; also profile.png"
     parser.add_argument("--profile", action="store_true", help=text)
     if recipe:
-        parser.add_options(f"options of {name}", recipe.OPTIONS)
+        title = f"options of {name} [their defaults on {first}]"
+        parser.add_options(title, recipe.OPTIONS, defaults)
     return parser
 
 

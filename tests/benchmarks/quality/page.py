@@ -48,6 +48,8 @@ def number(x):
 
 def duration(seconds):
     """Seconds below two minutes, minutes from there on."""
+    if seconds < 1:
+        return "less than 1 s"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
@@ -81,10 +83,12 @@ def page(rows, sheets):
     runs = {}
     for row in rows:
         runs.setdefault(row["run"], []).append(row)
-    text = [HEAD, *(section(run, some) for run, some in runs.items())]
+    results = [met(row["bar"], statistics.fmean(row["values"])) for row in rows]
+    results = [result for result in results if result is not None]
+    count = f"Bars that are met: {sum(results)} of {len(results)}.\n"
+    text = [HEAD, count, *(section(run, some) for run, some in runs.items())]
     if sheets:
-        note = "Of the runs above, or of shorter ones; not chosen."
-        text.append(f"## Samples\n\n{note}\n")
+        text.append("## Pictures\n")
     for sheet in sheets:
         title = pathlib.Path(sheet).stem.replace("_", " ").replace("-", " ")
         text.append(f"**{title}**\n\n![{title}](results/{sheet})\n")
@@ -95,7 +99,8 @@ def current():
     """The page as it should be now."""
     files = sorted(RESULTS.glob("*.json"))
     rows = [row for f in files for row in json.loads(f.read_text(encoding="utf-8"))]
-    return page(rows, sorted(path.name for path in SHEETS.glob("*.png")))
+    sheets = [path.name for kind in ("png", "gif") for path in SHEETS.glob(f"*.{kind}")]
+    return page(rows, sorted(sheets))
 
 
 if __name__ == "__main__":
