@@ -26,7 +26,7 @@ _POINTS = dict(
 )  # fmt: skip
 _PICTURES = dict(T=1000, sampling=100, depth=1, conditional=True, **_COMMON)
 _DIGITS = dict(steps=3000, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
-_MNIST = dict(steps=8000, batch=64, lr=1e-3, width=24, ema=0.999, **_PICTURES)
+_MNIST = dict(steps=7500, batch=64, lr=2e-3, width=16, ema=0.999, **_PICTURES)
 
 DATA = {
     "digits": dict(shape=[8, 8], **_DIGITS),
@@ -88,7 +88,7 @@ def build(config, rng):
         network = MLPDenoiser(*shape, width, depth, T, classes, rng=rng)
     else:
         shape = (1, *config["shape"])
-        sizes = (1, 2) if shape[1] < 16 else (1, 2, 2)
+        sizes = (1, 2) if shape[1] < 16 else (1, 2, 4)
         network = UNet(1, width, sizes, depth, T=T, classes=classes, rng=rng)
     schedule = noise.SCHEDULES[config["schedule"]](T)
     model = diffusion.Diffusion(network, schedule, shape, config["target"])
