@@ -14,14 +14,14 @@ def games(panels, slopes=None, alike=True):
     would go. A ring marks the start, a dot the end, a cross the solution (0, 0).
     alike: one scale for all panels.
     """
-    figure = new_figure(3.9 * len(panels), 4.1)
+    figure = new_figure(3.7 * len(panels), 3.9)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     panels = {title: np.asarray(points) for title, points in panels.items()}
     edges = {title: 1.15 * np.abs(points).max() for title, points in panels.items()}
     for axes, (title, points) in zip(all_axes, panels.items()):
         edge = max(edges.values()) if alike else edges[title]
         if slopes:
-            places = np.linspace(-0.9 * edge, 0.9 * edge, 11)
+            places = np.linspace(-0.9 * edge, 0.9 * edge, 9)
             x, y = np.meshgrid(places, places)
             V_x, V_y = np.vectorize(slopes[title])(x, y)
             axes.quiver(x, y, -V_x, V_y, color=PALE, width=0.007, zorder=0)

@@ -28,13 +28,13 @@ __all__ = [
 
 _MNIST = dict(
     shape=[28, 28], epochs=10, batch=64, lr=2e-4, z=100, channels=32, norm="batch",
-    **GAME,
+    **GAME | dict(decay=True),
 )  # fmt: skip
 
 DATA = {
     "digits": dict(
-        shape=[8, 8], epochs=80, batch=32, lr=5e-4, z=32, channels=32, norm="batch",
-        **GAME,
+        shape=[8, 8], epochs=60, batch=32, lr=5e-4, z=32, channels=32, norm="batch",
+        **GAME | dict(decay=True),
     ),
     "mnist": _MNIST,
     "fashion_mnist": _MNIST,

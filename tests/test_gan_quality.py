@@ -1,0 +1,55 @@
+"""The quality runs of GANs at reduced length: what a broken model does not reach."""
+
+import importlib.util
+import os
+import pathlib
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+FOLDER = pathlib.Path(__file__).parent / "benchmarks" / "quality"
+
+
+@pytest.fixture(scope="module")
+def quality():
+    """The scripts gan.py and dcgan.py as modules."""
+    sys.path.insert(0, str(FOLDER))
+    modules = {}
+    try:
+        for name in ("gan", "dcgan"):
+            path = FOLDER / f"{name}.py"
+            spec = importlib.util.spec_from_file_location(f"quality_{name}", path)
+            modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(modules[name])
+        yield modules
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def test_the_remedy_finds_the_modes_of_the_ring(quality):
+    gan = quality["gan"]
+    *_, (_, found) = gan.run("ring", 0, every=1500, steps=1500, **gan.REMEDY)
+    assert found.covered >= 7 and found.high_quality > 0.3
+
+
+def test_plain_minimax_collapses(quality):
+    gan = quality["gan"]
+    found = [m for _, m in gan.run("ring", 0, every=250, steps=1000, **gan.PLAIN)]
+    assert max(m.covered for m in found) <= 6
+    assert max(m.high_quality for m in found) < 0.3
+
+
+@pytest.mark.skipif(
+    not os.environ.get("SCRATCHNN_DATA"), reason="needs MNIST in SCRATCHNN_DATA"
+)
+def test_a_short_run_of_dcgan_gets_nearer_to_the_digits(quality):
+    dcgan = quality["dcgan"]
+    how = dict(channels=16, steps=800)
+    found = []
+    for _, model in dcgan.run(0, **how):
+        x = dcgan.drawn(model, 1000, 0, **how)
+        found.append(dcgan.report(x, "mnist"))
+    early, late = found  # of steps 80 and 800
+    assert late["frechet"] < early["frechet"] / 2
+    assert min(late["shares"]) > 0.01
