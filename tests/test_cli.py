@@ -391,6 +391,7 @@ def test_every_command_has_help(scratchnn, command):
 def test_help_of_train_lists_the_models_own_options(scratchnn):
     out = scratchnn("train vae --help")[1]
     assert all(option in out for option in ("--beta", "--hidden", "--likelihood"))
+    assert "[128,64]" in out and "[bernoulli]" in out  # the defaults, as they are typed
 
 
 def test_help_imports_nothing_heavy():
