@@ -232,7 +232,7 @@ def test_the_figures_of_the_quality_run_hold_at_reduced_length(monkeypatch):
     found = quality.distances(0, epochs=60, n=300)
     assert found["lost"] < quality.lost_by_pca(10) - 0.2
     assert found["box"] > 1.8 and found["fitted"] > 1.35  # full length: 2.2 and 1.5
-    assert found["VAE"] < 1.25 and found["reconstructed"] < 1.1  # 1.17 and 1.04
+    assert found["VAE"] < found["fitted"] - 0.1 and found["reconstructed"] < 1.1
 
 
 def test_a_training_step_on_another_device_is_the_step_on_the_cpu(device):
