@@ -30,12 +30,12 @@ _USUAL = dict(
 )  # fmt: skip
 _LARGE = dict(
     shape=[28, 28], steps=20_000, vae_steps=8000, batch=128, lr=1e-3, hidden=[400],
-    z=20, beta=0.2, width=512, depth=4, **_USUAL,
+    z=20, beta=0.3, width=512, depth=4, **_USUAL,
 )  # fmt: skip
 DATA = {
     "digits": dict(
-        shape=[8, 8], steps=9000, vae_steps=3000, batch=64, lr=1e-3, hidden=[256],
-        z=10, beta=0.1, width=256, depth=3, **_USUAL,
+        shape=[8, 8], steps=8000, vae_steps=3000, batch=64, lr=1e-3, hidden=[256],
+        z=10, beta=0.3, width=256, depth=3, **_USUAL,
     ),
     "mnist": _LARGE,
     "fashion_mnist": _LARGE,
