@@ -37,19 +37,25 @@ def test_the_networks_have_the_layers_that_are_named():
     sizes = [p.shape for _, p in model.named_parameters()]
     # encoder: 8x12 to 4x6 to 2x3; decoder back
     assert sizes == [
-        (3, 1, 4, 4), (3,), (5, 3, 4, 4), (5,), (17, 30), (17,), (11, 17), (11,),
-        (Z, 11), (Z,), (Z, 11), (Z,),
-        (11, Z), (11,), (17, 11), (17,), (30, 17), (30,), (5, 3, 4, 4), (3,),
-        (3, 1, 4, 4), (1,),
+        (3, 1, 4, 4), (3,), (3,), (3,), (5, 3, 4, 4), (5,), (5,), (5,),
+        (17, 30), (17,), (11, 17), (11,), (Z, 11), (Z,), (Z, 11), (Z,),
+        (11, Z), (11,), (17, 11), (17,), (30, 17), (30,),
+        (5, 3, 4, 4), (3,), (3,), (3,), (3, 1, 4, 4), (1,),
     ]  # fmt: skip
 
 
-def test_the_encoder_is_convolutions_then_linear_layers():
-    model, x = small(), RNG(1).random((2, 96), dtype=np.float32)
+def test_the_encoder_is_normalised_convolutions_then_linear_layers():
+    model, x = small().eval(), RNG(1).random((2, 96), dtype=np.float32)
     e = model.encoder
     h = x.reshape(2, 1, *SHAPE)
-    for layer in (e.convolutions[0], e.convolutions[2]):
-        h = ops.relu(ops.conv2d(h, layer.weight, layer.bias, stride=2, padding=1))
+    for layer, norm in (e.convolutions[:2], e.convolutions[3:5]):
+        norm.running_mean[:] = RNG(2).standard_normal(len(norm.running_mean)) / 10
+        norm.running_var[:] = RNG(3).uniform(0.5, 2, len(norm.running_var))
+        h = ops.conv2d(h, layer.weight, layer.bias, stride=2, padding=1)
+        mean, var = (
+            a[:, None, None] for a in (norm.running_mean, norm.running_var)
+        )
+        h = ops.relu((h - mean) / np.sqrt(var + 1e-5))
     h = h.reshape(2, -1)
     for layer in (e.linear[0], e.linear[2]):
         h = ops.relu(ops.linear(h, layer.weight, layer.bias))
@@ -63,6 +69,16 @@ def test_a_pixel_reaches_only_its_neighbourhood_in_the_first_layer():
     a, b = model.encoder.convolutions[0](x).data
     changed = np.any(a != b, axis=0)
     assert changed[0, 0] and not changed[2:].any() and not changed[:, 2:].any()
+
+
+def test_in_use_a_code_depends_on_its_picture_alone_in_training_on_the_batch():
+    model, x = small(), RNG(1).random((5, 96), dtype=np.float32)
+    model.eval()
+    alone, among = model.encode(x[:1])[0].data, model.encode(x)[0].data[:1]
+    np.testing.assert_allclose(alone, among, rtol=1e-5, atol=1e-6)
+    model.train()
+    two, among = model.encode(x[:2])[0].data, model.encode(x)[0].data[:2]
+    assert np.all(abs(two - among) > 1e-5)
 
 
 def test_labels_change_codes_and_pictures():
@@ -95,6 +111,10 @@ def test_a_step_on_another_device_is_the_step_on_the_cpu(device):
         model = small(classes=3)
         for p in model.parameters():
             p.data = put(p.data)
+        for m in model.modules():
+            for name, a in vars(m).items():
+                if isinstance(a, np.ndarray):
+                    setattr(m, name, put(a))
         x = put(RNG(1).random((4, 96), dtype=np.float32))
         batches = [(x, put(np.array([0, 1, 2, 1])))] * 2
         adam = optim.Adam(model.parameters(), lr=0.01)

@@ -3,7 +3,9 @@
     vae.VAE(28 * 28, (256,), 32, networks=conv_vae.networks((28, 28), (32, 64)))
 
 Each layer of the encoder halves height and width and each of the decoder doubles them,
-by strides and with no pooling, as in Radford, Metz, Chintala (DCGAN), arXiv:1511.06434.
+by strides and with no pooling, and is normalised over the batch, as in Radford, Metz,
+Chintala (DCGAN), arXiv:1511.06434. So call `model.eval()` before the model is used, and
+`model.train()` before it learns on: in training a picture's code depends on its batch.
 """
 
 import functools
@@ -42,8 +44,8 @@ class Encoder(nn.Module):
         self.shape, self.x_dim = shape, x_dim
         self.convolutions = nn.Sequential()
         for n, m in zip((1, *channels), channels):
-            self.convolutions.append(nn.Conv2d(n, m, 4, stride=2, padding=1, rng=rng))
-            self.convolutions.append(nn.ReLU())
+            halving = nn.Conv2d(n, m, 4, stride=2, padding=1, rng=rng)
+            self.convolutions.extend([halving, nn.BatchNorm2d(m), nn.ReLU()])
         features = small[0] * small[1] * small[2]
         self.linear = nn.MLP([features + classes, *hidden], rng=rng)
 
@@ -61,7 +63,7 @@ def _decoder(channels, small, z_dim, classes, hidden, x_dim, rng=None):
     widths = [z_dim + classes, *reversed(hidden), features]
     layers = [nn.MLP(widths, rng=rng), nn.ReLU(), nn.Unflatten(1, small)]
     for n, m in zip(channels[::-1], channels[-2::-1]):
-        layers += [_doubling(n, m, rng), nn.ReLU()]
+        layers += [_doubling(n, m, rng), nn.BatchNorm2d(m), nn.ReLU()]
     last = nn.Sequential(_doubling(channels[0], 1, rng), nn.Flatten())
     return nn.Sequential(*layers), last
 

@@ -98,10 +98,10 @@ def conv(seed, epochs=EPOCHS, train=None, show=lambda *_: None):
     for epoch in range(epochs):
         batches = (vae.binarise(x, rng) for x in loader)
         losses = []
-        for step in vae.train(model, batches, adam, rng=rng):
+        for step in vae.train(model.train(), batches, adam, rng=rng):
             rate.step()
             losses.append(step.loss)
-        show(epoch + 1, np.mean(losses), model)
+        show(epoch + 1, np.mean(losses), model.eval())
     return model
 
 
