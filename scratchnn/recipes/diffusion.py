@@ -25,7 +25,7 @@ _POINTS = dict(
     conditional=False, ema=0.999, **_COMMON,
 )  # fmt: skip
 _PICTURES = dict(T=1000, sampling=100, depth=1, conditional=True, **_COMMON)
-_DIGITS = dict(steps=3000, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
+_DIGITS = dict(steps=2500, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
 _MNIST = dict(steps=7500, batch=64, lr=2e-3, width=16, ema=0.999, **_PICTURES)
 
 DATA = {
