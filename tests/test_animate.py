@@ -73,7 +73,8 @@ def test_options_are_not_looked_for_where_there_is_no_run(scratchnn):
 
 # ---- animate --------------------------------------------------------------------
 def test_a_run_can_be_animated_in_training_and_in_sampling(scratchnn):
-    scratchnn("train duel --steps 9")
+    last = scratchnn("train duel --steps 9")[1].splitlines()[-1]
+    assert last.endswith("; to see it learn: scratchnn animate runs/duel")
     code, out, err = scratchnn("animate runs/duel")
     assert (code, err) == (0, "")
     assert out.startswith("runs/duel/training.gif: 10 frames, ")

@@ -122,7 +122,10 @@ def _train(name, recipe, folder, resume, profiled, asked):
         return 1
     except runs.RunError as error:
         raise UsageError(f"scratchnn train: {error}") from None
-    print(f"look at {folder / pictures[0]}, {', '.join(pictures[1:])}")
+    watch = ""
+    if hasattr(recipe, "snapshot"):
+        watch = f"; to see it learn: scratchnn animate {shlex.quote(str(folder))}"
+    print(f"look at {folder / pictures[0]}, {', '.join(pictures[1:])}{watch}")
 
 
 def _show_profile(p, path):
