@@ -24,6 +24,7 @@ def sample(argv):
     from .. import plot
     from .. import train as runs
     from ..recipes import OptionError
+    from ..train.run import progress
 
     if seed is None:
         seed = int(np.random.default_rng().integers(10_000))
@@ -31,8 +32,8 @@ def sample(argv):
     try:
         recipe, model, config = runs.trained(folder)
         asked = {k: v for k, v in asked.items() if v is not None}
-        rng = np.random.default_rng(seed)
-        with no_grad():
+        rng, note = np.random.default_rng(seed), f"drawing {n:,} samples ..."
+        with no_grad(), progress(total=1, bar_format=note, leave=False):
             figure = recipe.sample(model, config, n, rng, **asked)
     except (runs.RunError, OptionError) as error:
         raise UsageError(f"scratchnn sample: {error}") from None
