@@ -76,7 +76,7 @@ def _numbers(config):
 
 def sample(model, config, n, rng, codes="box"):
     """A sheet of n pictures drawn from random codes: mostly no digits at all."""
-    x = _flat(load(config["data"])[0])
+    x = _flat(load(config["data"])[1])
     return plot.samples(_pictures(autoencoder.sample(model, x, n, codes, rng), config))
 
 
@@ -148,7 +148,7 @@ def _holes(model, config, train, x, rng):
     }
     for name, y in drawn.items():
         if isinstance(y, str):
-            y = autoencoder.sample(model, train, n, y, rng).numpy()
+            y = autoencoder.sample(model, x, n, y, rng).numpy()
         drawn[name] = metrics.nearest(y, train).distance
     return plot.holes(drawn, _plane(model, train, x) if config["z"] == 2 else None)
 

@@ -7,13 +7,16 @@ beside PCA with as many numbers. Random codes are decoded; what counts is how fa
 is drawn is from the nearest training digit, beside the same for a VAE of that size.
 """
 
+import pathlib
+
 import common
 import numpy as np
 
-from scratchnn import data, metrics, optim
+from scratchnn import data, metrics, optim, plot
 from scratchnn.models import autoencoder, vae
 from scratchnn.recipes.autoencoder import DATA
 
+SHEETS = pathlib.Path(__file__).parents[3] / "docs" / "results"
 DEFAULT = DATA["digits"]
 EPOCHS = DEFAULT["epochs"]
 
@@ -82,6 +85,29 @@ def distances(seed, epochs=EPOCHS, z=10, n=1000):
     return found
 
 
+def picture(seed=0, epochs=EPOCHS, z=10, n=1000):
+    """Figures: what random codes draw, theirs and a VAE's, and all the distances."""
+    train, test = digits()
+    model, other = trained(seed, z, epochs), trained_vae(seed, z, epochs)
+    rng = np.random.default_rng([seed, 2])
+    drawn = {
+        "held-out digits": test,
+        "reconstructed": autoencoder.reconstruct(model, test).data,
+        "random codes, fitted Gaussian": autoencoder.sample(
+            model, test, n, "fitted", rng
+        ).data,
+        "random codes, box": autoencoder.sample(model, test, n, "box", rng).data,
+        "random codes of a VAE": vae.sample(other, n, rng).data,
+    }
+    away = {name: metrics.nearest(x, train).distance for name, x in drawn.items()}
+    rows = {
+        name.replace(", ", ",\n").replace("codes of", "codes\nof"): x
+        for name, x in drawn.items()
+    }
+    rows = {name: x[:10].reshape(-1, 8, 8) for name, x in rows.items()}
+    return {"rows": plot.rows(rows), "distances": plot.holes(away)}
+
+
 def rows(seeds, epochs=EPOCHS):
     """The figures of all seeds, as common.save takes them."""
     with common.clock() as seconds:
@@ -123,6 +149,8 @@ def main(argv=None):
         print(f"{row['figure']}: {values} {row['bar']}")
     if not asked.quick:
         common.save("autoencoder", found)
+        for name, figure in picture().items():
+            plot.save(figure, SHEETS / f"autoencoder-digits-{name}.png")
 
 
 if __name__ == "__main__":
