@@ -185,6 +185,13 @@ def test_a_lost_point_and_what_is_not_finite_do_not_shrink_the_rest(tmp_path):
     plot.animate([x, x * np.nan], "ab", tmp_path / "x.gif")
 
 
+def test_an_untrained_models_far_points_do_not_shrink_the_data():
+    data = np.array([[-1.0, 0], [1, 0], [0, 1]])
+    axes = plot.samples(1000 * np.random.default_rng(0).standard_normal((99, 2)), data)
+    low, high = axes.axes[0].get_xlim()
+    assert -1.7 < low < -1.6 and 1.6 < high < 1.7
+
+
 def test_data_lie_behind_the_samples_and_inside_of_the_axes():
     data = np.array([[-5.0, 0], [3, 0]])
     axes = plot.samples(np.zeros((9, 2)), data).axes[0]

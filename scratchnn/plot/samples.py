@@ -46,19 +46,25 @@ def as_array(x):
 
 
 def square(clouds, data=None):
-    """Corners (2,), (2,) of a square that holds nearly all points, and all of data.
+    """Corners (2,), (2,) of a square that holds nearly all points of all clouds (N, 2).
 
-    Of each cloud (N, 2) a hundredth on each side may lie outside, as may what is not
-    finite: else one lost point would shrink all others to a dot.
+    Of each cloud a hundredth on each side may lie outside, as may what is not finite:
+    else one lost point would shrink all others to a dot. With data the square holds
+    all of them, and is at most half as wide again: points of an untrained model can
+    be far away.
     """
-    corners = [] if data is None else [as_array(data).min(0), as_array(data).max(0)]
-    for x in clouds:
-        x = x[np.isfinite(x).all(axis=1)]
-        if len(x):
-            corners += list(np.quantile(x.astype(float), [0.01, 0.99], axis=0))
-    corners = np.array(corners or [[0, 0]], float)
-    middle = (corners.min(0) + corners.max(0)) / 2
-    half = 0.55 * max(np.ptp(corners, axis=0).max(), 1e-3)
+    clouds = [x[np.isfinite(x).all(axis=1)].astype(float) for x in clouds]
+    edges = [np.quantile(x, [0.01, 0.99], axis=0) for x in clouds if len(x)]
+    edges = np.concatenate(edges or [np.zeros((1, 2))])
+    if data is None:
+        middle = (edges.min(0) + edges.max(0)) / 2
+        half = np.abs(edges - middle).max()
+    else:
+        data = as_array(data)
+        middle = (data.min(0) + data.max(0)) / 2
+        own = np.abs(data - middle).max()
+        half = np.clip(np.abs(edges - middle).max(), own, 1.5 * own)
+    half = 1.1 * max(half, 1e-3)
     return middle - half, middle + half
 
 
