@@ -79,9 +79,9 @@ def quality_against_steps(curves, floor, unit):
     for (name, (steps, far)), style, colour in zip(curves.items(), _STYLES, COLOURS):
         axes.loglog(steps, far, style, color=colour, label=name)
     axes.axhline(floor, color=GREY, lw=1.5, ls=(0, (1, 1)))
-    end = max(max(steps) for steps, _ in curves.values())
-    where = dict(xytext=(0, 4), textcoords="offset points", ha="right", color=GREY)
-    axes.annotate("fresh data", (end, floor), **where)
+    start = min(min(steps) for steps, _ in curves.values())  # where no curve is low
+    where = dict(xytext=(0, 4), textcoords="offset points", color=GREY)
+    axes.annotate("fresh data", (start, floor), **where)
     axes.minorticks_off()
     ticks = sorted({s for steps, _ in curves.values() for s in steps})
     axes.set_xticks(ticks, [str(s) for s in ticks])
