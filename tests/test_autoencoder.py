@@ -10,6 +10,7 @@ from scratchnn import Tensor, no_grad, optim
 from scratchnn.data import DataLoader, digits
 from scratchnn.models import autoencoder
 from scratchnn.models.autoencoder import AutoEncoder, ConvAutoEncoder
+from scratchnn.recipes import autoencoder as recipe
 
 RNG = np.random.default_rng
 N, D, Z = 7, 5, 3
@@ -177,6 +178,22 @@ def test_convolutions_learn_too():
     found = error_of(model, x)
     mean = autoencoder.squared_error(x, flat("train").mean(axis=0)).mean()
     assert found < mean / 2
+
+
+# ---- pictures of the recipe -----------------------------------------------------
+@pytest.mark.parametrize("z", [1, 2, 3])
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_all_figures_can_be_drawn_for_codes_of_any_length(z, net):
+    config = dict(recipe.DATA["digits"], data="digits", z=z, net=net)
+    model, _ = recipe.build(config, RNG(0))
+    test = digits("test")
+    with no_grad():
+        figures = list(recipe.figures(model, config, test, RNG(0)))
+        frame = recipe.snapshot(model, config, RNG(0))
+    assert len(figures) == len(recipe.PICTURES) and frame.shape == (100, 8, 8)
+    assert np.array_equal(frame[:10], test.x[:10])  # originals over what comes back
+    holes = figures[-1].axes
+    assert len(holes) == (3 if z == 2 else 1)  # histograms; a map with its colours
 
 
 # ---- codes and holes ------------------------------------------------------------
