@@ -35,9 +35,8 @@ def test_the_remedy_finds_the_modes_of_the_ring(quality):
 
 def test_plain_minimax_collapses(quality):
     gan = quality["gan"]
-    found = [m for _, m in gan.run("ring", 0, every=250, steps=1000, **gan.PLAIN)]
-    assert max(m.covered for m in found) <= 6
-    assert max(m.high_quality for m in found) < 0.3
+    found = [m for _, m in gan.run("ring", 0, every=250, steps=1500, **gan.PLAIN)]
+    assert max(m.covered for m in found) <= 3
 
 
 @pytest.mark.skipif(

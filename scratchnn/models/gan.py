@@ -293,8 +293,9 @@ def sample(model, n, y=None, rng=None):
     if model.classes and y is None:
         y = beside([i % model.classes for i in range(n)], z)
     training = model.G.training
+    model.G.eval()  # batch norm by its running averages
     try:
-        return model.G.eval() and model.generate(z, y)
+        return model.generate(z, y)
     finally:
         model.G.train(training)
 

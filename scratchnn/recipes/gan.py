@@ -7,7 +7,7 @@ import numpy as np
 from .. import data, metrics, optim, plot
 from ..device import beside
 from ..models import gan, gan_networks
-from . import OptionError, choice, load, share, switch, weight, whole, widths
+from . import OptionError, choice, load, positive, share, switch, weight, whole, widths
 
 UNIT = ""
 LOSS = (
@@ -18,13 +18,13 @@ PICTURES = ("samples.png", "discriminator.png")
 
 GAME = dict(
     loss="non_saturating", k=None, r1=0.0, pack=1, optimizer="adam", beta1=0.5,
-    ema=0.0, decay=False, conditional=False,
+    lr_d=None, ema=0.0, decay=False, conditional=False,
 )  # fmt: skip
-# What finds all modes: noise of 2 numbers, beta1 of 0.5, rates that fall to 0, a short
-# average of G. With --loss minimax --z 16 --beta1 0.9 --lr 1e-3 --decay off --ema 0 the
-# samples crowd at few modes, and move from one to the next.
+# What finds all modes: noise of 2 numbers, a D as fast as G, beta1 of 0.5, rates that
+# fall to 0, a short average of G. With --loss minimax --z 64 --lr 1e-3 --lr-d 1e-4
+# --decay off --ema 0 all samples crowd at one place, which hops from mode to mode.
 _POINTS = dict(
-    shape=[2], batch=256, lr=2e-3, z=2, hidden=[128, 128], spectral=False,
+    shape=[2], batch=256, lr=4e-3, z=2, hidden=[128, 128], spectral=False,
     **GAME | dict(decay=True, ema=0.99),
 )  # fmt: skip
 _PICTURES = dict(z=64, spectral=False, **GAME | dict(decay=True))
@@ -56,6 +56,7 @@ GAME_OPTIONS = {
         choice("adam", "sgd"),
         "adam; or sgd with momentum, as in the paper, which needs a larger --lr: 0.1",
     ),
+    "lr_d": (positive, "learning rate of D; that of G, --lr, if not given"),
     "beta1": (share, "of adam, or momentum of sgd"),
     "ema": (share, "draw with an average of G's weights; 0.999 forgets slowly; 0: off"),
     "decay": (switch, "on: the learning rates fall to 0, along half a cosine"),
@@ -106,13 +107,14 @@ def optimizers(model, config):
         if config[name] == 1:
             raise OptionError(f"--{name} must be below 1, such as 0.5 or 0.999")
     made = {}
-    for name, network in (("G", model.G), ("D", model.D)):
-        parameters, beta1 = network.parameters(), config["beta1"]
+    rates = {"G": config["lr"], "D": config["lr_d"] or config["lr"]}
+    for name, lr in rates.items():
+        parameters, beta1 = getattr(model, name).parameters(), config["beta1"]
         if config["optimizer"] == "sgd":
-            made[name] = optim.SGD(parameters, config["lr"], momentum=beta1)
+            made[name] = optim.SGD(parameters, lr, momentum=beta1)
         else:
             beta2 = 0.9 if config["loss"] == "wgan_gp" else 0.999
-            made[name] = optim.Adam(parameters, config["lr"], (beta1, beta2))
+            made[name] = optim.Adam(parameters, lr, (beta1, beta2))
     if config["decay"]:
         for name in ("G", "D"):
             made[f"lr_{name}"] = optim.CosineAnnealingLR(made[name], _length(config))
