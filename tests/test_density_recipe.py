@@ -35,6 +35,12 @@ def test_all_figures_can_be_drawn_of_points_and_pictures(kind, name, monkeypatch
     assert np.array_equal(*again)
 
 
+def test_a_batch_smaller_than_the_number_of_gaussians_is_refused():
+    config = dict(recipe.DATA["digits"], data="digits", K=50, batch=32)
+    with pytest.raises(OptionError, match="--K 50 .* a --batch of at least .* got 32"):
+        recipe.build(config, RNG(0))
+
+
 def test_the_map_of_a_density_has_its_top_row_first():
     low, high, grid = plot.places(data.moons(50, rng=RNG(0)).x, side=4)
     grid = grid.reshape(4, 4, 2)

@@ -79,6 +79,11 @@ def build(config, rng):
         "histogram": (density.Histogram, "bins", "alpha"),
     }
     model, *names = make[kind]
+    if kind == "mixture" and config["batch"] < config["K"]:
+        raise OptionError(
+            f"--K {config['K']} Gaussians need a --batch of at least as many samples, "
+            f"got {config['batch']}; best is all there are"
+        )
     try:
         return model(d, *(config[name] for name in names)), {}
     except ValueError as error:
