@@ -21,7 +21,7 @@ def games(panels, slopes=None, alike=True):
     for axes, (title, points) in zip(all_axes, panels.items()):
         edge = max(edges.values()) if alike else edges[title]
         if slopes:
-            places = np.linspace(-0.9 * edge, 0.9 * edge, 9)
+            places = np.linspace(-0.9 * edge, 0.9 * edge, 8)
             x, y = np.meshgrid(places, places)
             V_x, V_y = np.vectorize(slopes[title])(x, y)
             axes.quiver(x, y, -V_x, V_y, color=PALE, width=0.007, zorder=0)
