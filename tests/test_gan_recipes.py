@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnn import Tensor, data, plot, recipes, train
-from scratchnn.models import gan
+from scratchnn.models import games, gan
 from scratchnn.recipes import dcgan, gan as recipe
 
 RNG = np.random.default_rng
@@ -135,3 +135,37 @@ def test_labels_are_for_runs_that_know_them():
     with pytest.raises(recipes.OptionError, match="--label 8: the classes are 0 to 7"):
         recipe.sample(model, made, 4, RNG(0), label=8)
     recipe.sample(model, made, 4, RNG(0), label=7)
+
+
+# ---- figures of games and modes ----------------------------------------------------
+def test_games_are_drawn_on_one_scale_or_on_their_own():
+    paths = {m: [p[:2] for p in games.play(games.bilinear, method=m)]
+             for m in games.METHODS}  # fmt: skip
+    slopes = {m: lambda x, y: (y, x) for m in paths}
+    for alike, number in ((True, 1), (False, 3)):
+        figure = plot.games(paths, slopes, alike)
+        assert len({axes.get_xlim() for axes in figure.axes}) == number
+
+
+def test_the_slopes_that_are_drawn_are_those_of_the_losses():
+    minimax, steep = plot.generator_slopes().axes[0].lines
+    D = minimax.get_xdata()[1:-1]
+    a = Tensor(np.log(D / (1 - D)), requires_grad=True)
+    for line, loss in ((minimax, gan.minimax), (steep, gan.non_saturating)):
+        a.grad = None
+        (len(D) * loss(a)).backward()
+        np.testing.assert_allclose(abs(a.grad), line.get_ydata()[1:-1], rtol=1e-6)
+
+
+def test_other_figures_show_what_they_are_given(tmp_path):
+    leads = [games.Lead(0.5, 1.0, 1.0), games.Lead(0.1, 0.1, 2.0)]
+    above, below = plot.early_win(leads).axes
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), [0.5, 0.1])
+    np.testing.assert_array_equal(below.lines[1].get_ydata(), [1.0, 0.1])
+    x = np.linspace(-1, 1, 5)
+    figure = plot.best_discriminator(x, x + 1, 1 - x, (x + 1) / 2, (x + 1) / 2)
+    plot.save(figure, tmp_path / "best.png")
+    run = [100, 200], [3, 8], [0.1, 0.9]
+    above, below = plot.modes({"a": run, "b": run}, 8).axes
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), [3, 8])
+    np.testing.assert_allclose(below.lines[0].get_ydata(), [10, 90])
