@@ -38,10 +38,21 @@ def test_the_networks_have_the_layers_that_are_named():
     # encoder: 8x12 to 4x6 to 2x3; decoder back
     assert sizes == [
         (3, 1, 4, 4), (3,), (3,), (3,), (5, 3, 4, 4), (5,), (5,), (5,),
-        (17, 30), (17,), (11, 17), (11,), (Z, 11), (Z,), (Z, 11), (Z,),
-        (11, Z), (11,), (17, 11), (17,), (30, 17), (30,),
+        (17, 30), (17,), (17,), (17,), (11, 17), (11,), (11,), (11,),
+        (Z, 11), (Z,), (Z, 11), (Z,),
+        (11, Z), (11,), (11,), (11,), (17, 11), (17,), (17,), (17,),
+        (30, 17), (30,), (30,), (30,),
         (5, 3, 4, 4), (3,), (3,), (3,), (3, 1, 4, 4), (1,),
     ]  # fmt: skip
+
+
+def normalised(h, norm):
+    """What BatchNorm does in use, with statistics of our own: h (N, C, ...)."""
+    norm.running_mean[:] = RNG(2).standard_normal(len(norm.running_mean)) / 10
+    norm.running_var[:] = RNG(3).uniform(0.5, 2, len(norm.running_var))
+    shape = (-1,) + (1,) * (h.ndim - 2)
+    mean, var = (a.reshape(shape) for a in (norm.running_mean, norm.running_var))
+    return (h - mean) / np.sqrt(var + 1e-5)
 
 
 def test_the_encoder_is_normalised_convolutions_then_linear_layers():
@@ -49,16 +60,11 @@ def test_the_encoder_is_normalised_convolutions_then_linear_layers():
     e = model.encoder
     h = x.reshape(2, 1, *SHAPE)
     for layer, norm in (e.convolutions[:2], e.convolutions[3:5]):
-        norm.running_mean[:] = RNG(2).standard_normal(len(norm.running_mean)) / 10
-        norm.running_var[:] = RNG(3).uniform(0.5, 2, len(norm.running_var))
         h = ops.conv2d(h, layer.weight, layer.bias, stride=2, padding=1)
-        mean, var = (
-            a[:, None, None] for a in (norm.running_mean, norm.running_var)
-        )
-        h = ops.relu((h - mean) / np.sqrt(var + 1e-5))
+        h = ops.relu(normalised(h, norm))
     h = h.reshape(2, -1)
-    for layer in (e.linear[0], e.linear[2]):
-        h = ops.relu(ops.linear(h, layer.weight, layer.bias))
+    for layer, norm in (e.linear[:2], e.linear[3:5]):
+        h = ops.relu(normalised(ops.linear(h, layer.weight, layer.bias), norm))
     np.testing.assert_allclose(model.mu(h).data, model.encode(x)[0].data, rtol=1e-5)
 
 
@@ -82,7 +88,7 @@ def test_in_use_a_code_depends_on_its_picture_alone_in_training_on_the_batch():
 
 
 def test_labels_change_codes_and_pictures():
-    model = small(classes=3)
+    model = small(classes=3).eval()
     x = RNG(1).random((2, 96), dtype=np.float32)
     mu = [model.encode(x, y)[0].data for y in (0, 2)]
     drawn = [model.decode(mu[0], y).data for y in (0, 2)]

@@ -46,7 +46,7 @@ def test_the_defaults_are_readable_options_and_fit_their_pictures(name):
     defaults = RECIPE.DATA[name]
     assert defaults.keys() == {"shape", "epochs", "batch", "lr", *RECIPE.OPTIONS}
     for net in ("mlp", "conv"):
-        model, _ = RECIPE.build({**defaults, "net": net}, RNG(0))
+        model, _ = RECIPE.build({**defaults, "data": name, "net": net}, RNG(0))
         x = np.zeros((2, np.prod(defaults["shape"])), np.float32)
         assert vae.reconstruct(model, x).shape == x.shape
 
@@ -55,6 +55,11 @@ def test_the_default_model_is_the_papers_with_its_seeds_weights():
     by_hand = vae.VAE(64, [16], 2, rng=RNG(0)).state_dict()
     for name, x in built().state_dict().items():
         assert np.array_equal(x, by_hand[name])
+
+
+def test_the_sizes_of_the_data_sets_are_known_before_they_are_read():
+    assert RECIPE.PICTURES_IN.keys() == RECIPE.DATA.keys()
+    assert len(data.load("digits", "train").x) == RECIPE.PICTURES_IN["digits"]
 
 
 # ---- what is said -------------------------------------------------------------------
@@ -101,7 +106,7 @@ VARIANTS = [
 @pytest.mark.parametrize("options", VARIANTS)
 def test_every_variant_has_its_pictures_and_snapshots(options):
     full = config(**options)
-    model, test = built(**options), data.load("digits", "test")
+    model, test = built(**options).eval(), data.load("digits", "test")
     with no_grad():
         drawn = list(RECIPE.figures(model, full, test, RNG(0)))
         a, b = (RECIPE.snapshot(model, full, RNG(1)) for _ in range(2))
@@ -128,6 +133,8 @@ BAD = {
     "train vae --net conv --channels 4,4,4,4": "--channels: 4 layers halve a picture 4 "
     "times: channels=[4, 4, 4, 4] needs sides divisible by 16, the picture is 8x8; "
     "name fewer channels",
+    "train vae --net conv --batch 4": "--batch 4 makes a batch of one picture, and "
+    "--net conv normalises over the batch; take --batch 5",
     "train vae --net cnn": "--net: expected mlp or conv, got 'cnn'",
     "train vae --conditional yes": "--conditional: expected on or off, got 'yes'",
     "train vae --free-bits -1": "--free-bits: expected a number of at least 0, got "

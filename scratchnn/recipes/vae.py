@@ -16,9 +16,10 @@ PICTURES = (
     "completeness.png",
 )  # fmt: skip
 CLASSES = 10  # of each data set below
+PICTURES_IN = {"digits": 1437, "mnist": 60_000, "fashion_mnist": 60_000}
 
 _COMMON = dict(
-    net="mlp", channels=[32, 64], likelihood="bernoulli", C=10.0, beta=1.0,
+    net="mlp", channels=[32, 32], likelihood="bernoulli", C=10.0, beta=1.0,
     free_bits=0.0, k=1, conditional=False, binarise=False,
 )  # fmt: skip
 _PLANE = dict(hidden=[128, 64], z=2, **_COMMON)
@@ -65,16 +66,27 @@ def build(config, rng):
         )
     networks = None
     if config["net"] == "conv":
-        try:
-            networks = conv_vae.networks(config["shape"], config["channels"])
-        except ValueError as error:
-            raise OptionError(f"--channels: {error}") from None
+        networks = _convolutional(config)
     x_dim = int(np.prod(config["shape"]))
     names = ("hidden", "z", "likelihood", "C")
     classes = CLASSES if config["conditional"] else 0
     values = (config[name] for name in names)
     model = vae.VAE(x_dim, *values, rng=rng, classes=classes, networks=networks)
     return model, optim.Adam(model.parameters(), lr=config["lr"])
+
+
+def _convolutional(config):
+    """The networks of --net conv, if they fit the pictures and the batches."""
+    batch = config["batch"]
+    if batch == 1 or PICTURES_IN[config["data"]] % batch == 1:
+        raise OptionError(
+            f"--batch {batch} makes a batch of one picture, and --net conv normalises "
+            f"over the batch; take --batch {batch + 1}"
+        )
+    try:
+        return conv_vae.networks(config["shape"], config["channels"])
+    except ValueError as error:
+        raise OptionError(f"--channels: {error}") from None
 
 
 def train(model, optimizer, batches, config, rng):

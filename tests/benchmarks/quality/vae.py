@@ -78,8 +78,8 @@ def mlp(seed, binarised=False, epochs=10, train=None, test=None):
 
 
 # ---- the convolutional VAE ------------------------------------------------------
-CHANNELS, HIDDEN, Z = (32, 64), (256,), 32
-EPOCHS, LR = 34, 4e-3
+CHANNELS, HIDDEN, Z = (32, 32), (256,), 32
+EPOCHS, LR = 45, 5e-3
 
 
 def conv(seed, epochs=EPOCHS, train=None, show=lambda *_: None):
