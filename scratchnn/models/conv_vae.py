@@ -5,7 +5,7 @@
 Each layer of the encoder halves height and width and each of the decoder doubles them,
 by strides and with no pooling, as in Radford, Metz, Chintala (DCGAN), arXiv:1511.06434.
 All layers but those that give mu, logvar and x_hat are normalised over the batch, which
-leaves a VAE more of its code in use (Sonderby et al., "Ladder Variational Autoencoders",
+leaves more of the code in use (Sonderby et al., "Ladder Variational Autoencoders",
 arXiv:1602.02282). So call `model.eval()` before the model is used, and `model.train()`
 before it learns on: in training a picture's code depends on its batch.
 """
