@@ -76,8 +76,8 @@ def obedience(model, dataset, n, seed, guidance, steps=50):
     return float((judge(dataset).probabilities(x).argmax(axis=1) == y).mean())
 
 
-def curve(model, dataset, n, seed, steps=STEPS, etas=(0.0, 1.0)):
-    """{eta: the Fréchet distance at each number of steps}."""
+def curve(model, dataset, n, seed, steps=STEPS, etas=(0.0, 1.0, "hat")):
+    """{eta: the Fréchet distance at each number of steps}; "hat": DDPM's own noise."""
     return {
         eta: [frechet(model, dataset, n, seed, steps=s, eta=eta) for s in steps]
         for eta in etas
@@ -138,15 +138,16 @@ def pictures(dataset, seed):
     x, _ = drawn(model, 100, seed, steps=100)
     plot.save(plot.samples(x), SHEETS / f"diffusion-{dataset}.png")
     far = curve(model, dataset, n, seed)
-    named = {"$\\eta = 0$ (DDIM)": far[0.0], "$\\eta = 1$": far[1.0]}
-    named = {name: (STEPS, values) for name, values in named.items()}
+    names = "$\\eta = 0$ (DDIM)", "$\\eta = 1$", "$\\hat\\sigma$ (DDPM)"
+    named = {name: (STEPS, values) for name, values in zip(names, far.values())}
     figure = plot.quality_against_steps(named, floor(dataset, n), "Fréchet distance")
     plot.save(figure, SHEETS / f"diffusion-steps-{dataset}.png")
     for i, steps in enumerate(STEPS):
         for eta in far:
-            yield f"Fréchet distance in {steps} steps, eta {eta:g}", "", far[eta][i]
-    ratio = far[1.0][1] / far[0.0][1]
-    yield f"in {STEPS[1]} steps, eta 1 divided by eta 0", "at least 1", ratio
+            yield f"Fréchet distance in {steps} steps, eta {eta}", "", far[eta][i]
+    for eta in (1.0, "hat"):
+        ratio = far[eta][0] / far[0.0][0]
+        yield f"in {STEPS[0]} steps, eta {eta} divided by eta 0", "at least 1", ratio
 
 
 def main():
