@@ -1,6 +1,7 @@
 """Pictures of diffusion: the way into noise and back, step by step."""
 
 import numpy as np
+from matplotlib.ticker import LogLocator
 
 from .images import _show
 from .style import COLOURS, GREY, INK, new_figure, styled
@@ -83,6 +84,8 @@ def quality_against_steps(curves, floor, unit):
     where = dict(xytext=(0, 4), textcoords="offset points", color=GREY)
     axes.annotate("fresh data", (start, floor), **where)
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # else often none
+    axes.yaxis.set_major_formatter("{x:g}")
     ticks = sorted({s for steps, _ in curves.values() for s in steps})
     axes.set_xticks(ticks, [str(s) for s in ticks])
     axes.set(xlabel="steps from noise to data", ylabel=unit)
