@@ -340,6 +340,22 @@ def test_the_penalty_of_a_linear_critic_is_known():
     assert float(gan.zero_centred_penalty(model, points())) == pytest.approx(12.5)
 
 
+def test_the_penalty_is_on_the_line_from_samples_to_data_or_on_data():
+    class Bowl:  # D(x) = |x|^2 / 2, whose slope is x itself
+        pack, classes = 1, 0
+
+        def judge(self, x, y=None):
+            return 0.5 * ops.square(x).sum(axis=1)
+
+    x, x_fake = points(), points(seed=2)
+    e = RNG(0).uniform(size=N)[:, None]
+    there = np.linalg.norm(e * x + (1 - e) * x_fake, axis=1)
+    found = gan.gradient_penalty(Bowl(), x, x_fake, rng=RNG(0))
+    assert float(found) == pytest.approx(((there - 1) ** 2).mean())
+    found = gan.zero_centred_penalty(Bowl(), x)
+    assert float(found) == pytest.approx(0.5 * (x**2).sum(axis=1).mean())
+
+
 def test_wgan_gps_step_uses_ten_times_the_penalty():
     model, x = small(), points()
     z = RNG(0).standard_normal((N, 3))

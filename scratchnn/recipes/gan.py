@@ -38,7 +38,7 @@ DATA = {
         **_PICTURES | dict(r1=0.1, ema=0.99),
     ),
     "ring": dict(steps=6000, **_POINTS),
-    "grid": dict(steps=8000, **_POINTS),
+    "grid": dict(steps=8000, **_POINTS | dict(batch=512, lr=3e-3)),
     "moons": dict(steps=3000, **_POINTS),
     "mnist": _MNIST,
     "fashion_mnist": _MNIST,
