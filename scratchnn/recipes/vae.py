@@ -153,7 +153,7 @@ def figures(model, config, test, rng):
     draw = _map if config["z"] == 2 and not config["conditional"] else _traversal
     yield draw(model, config, x[:1000], test.y[:1000])
     yield _continuity(model, config, x, test.y, rng)
-    yield _completeness(model, config, test.x, rng)
+    yield _completeness(model, config, test.x, _busiest(model, config, x, test.y), rng)
 
 
 def _map(model, config, x, y):
@@ -170,7 +170,7 @@ def _map(model, config, x, y):
 def _traversal(model, config, x, y):
     """What the (at most) 8 busiest coordinates of the code do to one picture."""
     activity = vae.activity(model, x, _y(y, config)).numpy()
-    busiest = np.argsort(-activity)[:8]
+    busiest = _busiest(model, config, x, y)[:8]
     values = np.linspace(-3, 3, 9, dtype=np.float32)
     code = model.encode(x[:1], _y(y[:1], config))[0].numpy()
     z = np.tile(code, (len(busiest), len(values), 1))  # (K, V, z_dim)
@@ -181,6 +181,11 @@ def _traversal(model, config, x, y):
     rows = rows.reshape(len(busiest), len(values), *config["shape"])
     names = [f"$z_{{{j + 1}}}$: {activity[j]:.1f}" for j in busiest]
     return plot.traversal(rows, values, names)
+
+
+def _busiest(model, config, x, y):
+    """The coordinates of the code by their KL, the largest first."""
+    return np.argsort(-vae.activity(model, x[:1000], _y(y[:1000], config)).numpy())
 
 
 # ---- how regular the space of codes is ------------------------------------------
@@ -204,9 +209,10 @@ def _continuity(model, config, x, y, rng, pairs=100, shown=3, n=10):
     return plot.continuity(*rows, steps, measured)
 
 
-def _completeness(model, config, held_out, rng, n=1000, most=10_000):
+def _completeness(model, config, held_out, axes, rng, n=1000, most=10_000):
     """All of the cloud decoded, and random codes beside the nearest real pictures."""
-    grid, heading = _grid(model, config, rng, 12)
+    axes = axes[:2] if config["z"] > 2 else (0, 1)
+    grid, heading = _grid(model, config, rng, 12, axes)
     y = _y(np.arange(n) % CLASSES, config)
     samples = _pictures(vae.sample(model, n, rng, y), config)
     real = load(config["data"])[0].x[:most]
@@ -216,10 +222,10 @@ def _completeness(model, config, held_out, rng, n=1000, most=10_000):
     return plot.completeness(grid, heading, samples[:10], near, measured)
 
 
-def _grid(model, config, rng, side):
+def _grid(model, config, rng, side, axes=(0, 1)):
     """Decoded codes (R, side, H, W), and what they are.
 
-    The two busiest coordinates at equal shares of the normal cloud, or for a
+    The coordinates `axes` at equal shares of the normal cloud, the others 0; or for a
     conditional model the same codes for each class.
     """
     if config["conditional"]:
@@ -232,9 +238,12 @@ def _grid(model, config, rng, side):
         z = [normal.inv_cdf((i + 0.5) / side) for i in range(side)]
         first, second = np.meshgrid(z, z[::-1])
         codes = np.zeros((side * side, config["z"]), np.float32)
-        codes[:, 0] = first.ravel()
-        codes[:, 1 % config["z"]] = second.ravel()
-        y, heading = None, "two coordinates at equal shares of the normal cloud"
+        for axis, values in zip(axes, (first, second)):
+            codes[:, axis % config["z"]] = values.ravel()
+        y = None
+        heading = "two coordinates at equal shares of the normal cloud"
+        if config["z"] > 2:
+            heading = heading.replace("two", "the busiest two") + ",\nthe others 0"
     grid = _pictures(model.decode(beside(codes, model.mu.weight), y), config)
     return grid.reshape(-1, side, *config["shape"]), heading
 
