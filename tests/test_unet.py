@@ -302,7 +302,7 @@ def test_minutes_of_mnist_draw_what_is_more_than_noise(monkeypatch, tmp_path):
     untrained = quality.report(RNG(0).random(x.shape), "mnist")
     assert found["frechet"] < untrained["frechet"] / 3
     obeyed = quality.obedience(model, "mnist", 200, 0, guidance=1.0, steps=20)
-    assert obeyed > 0.5  # by chance it is .1
+    assert obeyed > 0.3  # by chance it is .1
 
 
 def test_a_training_step_on_another_device_is_the_step_on_the_cpu(device):
