@@ -33,7 +33,7 @@ _MNIST = dict(
 
 DATA = {
     "digits": dict(
-        shape=[8, 8], epochs=60, batch=32, lr=5e-4, z=32, channels=32, norm="batch",
+        shape=[8, 8], epochs=45, batch=32, lr=5e-4, z=32, channels=32, norm="batch",
         **GAME | dict(decay=True),
     ),
     "mnist": _MNIST,
