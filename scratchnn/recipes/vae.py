@@ -243,7 +243,7 @@ def _grid(model, config, rng, side, axes=(0, 1)):
         y = None
         heading = "two coordinates at equal shares of the normal cloud"
         if config["z"] > 2:
-            heading = heading.replace("two", "the busiest two") + ",\nthe others 0"
+            heading = heading.replace("two", "the two busiest").replace(" at", "\nat")
     grid = _pictures(model.decode(beside(codes, model.mu.weight), y), config)
     return grid.reshape(-1, side, *config["shape"]), heading
 
