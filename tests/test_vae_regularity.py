@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchnn import Tensor
+from scratchnn.metrics import nearest
 from scratchnn.models import regularity
 
 RNG = np.random.default_rng
@@ -60,22 +61,12 @@ def test_a_path_is_never_shorter_than_the_straight_line(seed, n):
 
 
 # ---- completeness -----------------------------------------------------------------
-def test_the_nearest_row_is_a_loops():
-    rng = RNG(0)
-    x, real = rng.random((300, 5)), rng.random((40, 5))
-    distance, place = regularity.nearest(x, real)
-    for n in range(0, 300, 7):
-        each = [np.sqrt(((x[n] - r) ** 2).sum()) for r in real]
-        assert place[n] == np.argmin(each)
-        assert distance[n] == pytest.approx(min(each), rel=1e-7)
-
-
 def test_training_pictures_have_distance_0_and_noise_is_far():
     rng = RNG(0)
     real, held_out = rng.random((2, 200, 30))
     found = regularity.completeness(real[:50], real, held_out)
     assert found.distance == pytest.approx(0, abs=1e-6) and found.share == 1
-    assert found.real == pytest.approx(regularity.nearest(held_out, real)[0].mean())
+    assert found.real == pytest.approx(nearest(held_out, real)[0].mean())
     noise = 10 * rng.standard_normal((50, 30))
     found = regularity.completeness(noise, real, held_out)
     assert found.share == 0 and found.distance > 5 * found.real

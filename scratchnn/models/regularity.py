@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..metrics import nearest
 from ..recording import no_grad
 from ..tensor import Tensor
 
@@ -74,18 +75,6 @@ def completeness(samples, real, held_out):
     return Completeness(
         float(distance.mean()), float(ordinary.mean()), float(share)
     )
-
-
-def nearest(x, real):
-    """Distance to the nearest row of `real` and which it is: (N,) and (N,)."""
-    x, real = (_array(a).astype(np.float64) for a in (x, real))
-    squares = np.square(real).sum(axis=1)
-    distances, places = [], []
-    for rows in np.array_split(x, -(-len(x) // 256)):  # 256 rows: memory stays small
-        d = squares - 2 * rows @ real.T + np.square(rows).sum(axis=1)[:, None]
-        places.append(d.argmin(axis=1))
-        distances.append(np.sqrt(np.maximum(d.min(axis=1), 0)))
-    return np.concatenate(distances), np.concatenate(places)
 
 
 def _array(x):

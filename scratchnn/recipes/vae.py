@@ -4,7 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from .. import optim, plot
+from .. import metrics, optim, plot
 from ..device import beside
 from ..models import conv_vae, regularity, vae
 from . import OptionError, choice, load, positive, switch, weight, whole, widths
@@ -218,7 +218,7 @@ def _completeness(model, config, held_out, axes, rng, n=1000, most=10_000):
     real = load(config["data"])[0].x[:most]
     rows = (a.reshape(len(a), -1) for a in (samples, real, held_out[:n]))
     measured = regularity.completeness(*rows)
-    near = real[regularity.nearest(_flat(samples[:10]), _flat(real))[1]]
+    near = real[metrics.nearest(_flat(samples[:10]), _flat(real))[1]]
     return plot.completeness(grid, heading, samples[:10], near, measured)
 
 
