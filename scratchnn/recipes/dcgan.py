@@ -27,7 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 _MNIST = dict(
-    shape=[28, 28], epochs=10, batch=64, lr=2e-4, z=100, channels=32, norm="batch",
+    shape=[28, 28], epochs=6, batch=64, lr=2e-4, z=100, channels=32, norm="batch",
     **GAME | dict(decay=True),
 )  # fmt: skip
 
