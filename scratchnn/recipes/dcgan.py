@@ -11,6 +11,7 @@ from .gan import (
     UNIT,
     batches,
     classes,
+    draw,
     figures,
     load,
     losses,
@@ -23,7 +24,7 @@ from .gan import (
 
 __all__ = [
     "DATA", "LOSS", "OPTIONS", "PICTURES", "SAMPLE", "UNIT", "batches", "build",
-    "figures", "load", "losses", "sample", "snapshot", "train", "words",
+    "draw", "figures", "load", "losses", "sample", "snapshot", "train", "words",
 ]  # fmt: skip
 
 _MNIST = dict(
