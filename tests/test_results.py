@@ -48,6 +48,17 @@ def test_rows_are_kept_with_machine_and_date_and_replaced_by_run_and_figure(modu
     assert common.read("nothing") == []
 
 
+def test_seeds_that_are_added_join_those_that_were_kept(modules):
+    common, _ = modules
+    common.save("vae", [row(command="python vae.py --seeds 0 1")])
+    later = dict(seeds=[1, 2], values=[7, 8], command="python vae.py --seeds 1 2")
+    common.save("vae", [row(**later), row(**later, run="GAN")], add=True)
+    first, other = common.read("vae")
+    assert first["seeds"] == [0, 1, 2] and first["values"] == [19, 7, 8]
+    assert first["command"] == "python vae.py --seeds 0 1 2"
+    assert other["seeds"] == [1, 2] and other["command"] == "python vae.py --seeds 1 2"
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [({"values": [1.0]}, "expected one value for each"), ({"bar": ...}, "lacks bar")],

@@ -21,6 +21,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
 import time
 
@@ -29,10 +30,11 @@ NEEDED = {"run", "figure", "bar", "seeds", "values", "command", "seconds"}
 
 
 def arguments(text, argv=None, seeds=(0, 1, 2)):
-    """The options of a script: `seeds`, a list, and `quick`, whether to be short."""
+    """The options of a script: `seeds`, a list; `quick`, be short; `add`, see save."""
     parser = argparse.ArgumentParser(description=text.splitlines()[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(seeds))
     parser.add_argument("--quick", action="store_true", help="short, keeps nothing")
+    parser.add_argument("--add", action="store_true", help="keep other seeds' figures")
     parser.add_argument("runs", nargs="*", help="which of its runs; all")
     return parser.parse_args(argv)
 
@@ -45,11 +47,13 @@ def clock():
     seconds.append(time.perf_counter() - start)
 
 
-def save(name, rows):
+def save(name, rows, add=False):
     """Keep rows in results/NAME.json, in place of those of the same run and figure.
 
-    The file is written whole or not at all. Raises ValueError for a row that lacks
-    something, or whose values are not one for each seed.
+    add: with the values of seeds that were kept earlier and are not run again, for runs
+    that take too long for all seeds in one go. The file is written whole or not at all.
+    Raises ValueError for a row that lacks something, or whose values are not one for
+    each seed.
     """
     RESULTS.mkdir(exist_ok=True)
     kept = {(row["run"], row["figure"]): row for row in read(name)}
@@ -57,6 +61,8 @@ def save(name, rows):
         _check(row)
         seconds = row["seconds"]
         seconds = statistics.fmean(seconds) if isinstance(seconds, list) else seconds
+        if add and (row["run"], row["figure"]) in kept:
+            row = _joined(kept[row["run"], row["figure"]], row)
         kept[row["run"], row["figure"]] = {
             **row,
             "values": [float(x) for x in row["values"]],
@@ -68,6 +74,19 @@ def save(name, rows):
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(list(kept.values()), indent=1) + "\n", encoding="utf-8")
     os.replace(part, path)
+
+
+def _joined(old, new):
+    """The new row with the values of the old one's other seeds."""
+    values = dict(zip(old["seeds"], old["values"])) | dict(
+        zip(new["seeds"], new["values"])
+    )
+    seeds = sorted(values)
+    all_of_them = f"--seeds {' '.join(map(str, seeds))}"
+    command = re.sub("--seeds .*", all_of_them, new["command"])
+    return {
+        **new, "seeds": seeds, "values": [values[s] for s in seeds], "command": command
+    }  # fmt: skip
 
 
 def _check(row):

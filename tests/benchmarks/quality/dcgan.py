@@ -90,7 +90,7 @@ def main(argv=None):
             print(f"seed {seed}: {name}: {value:.4g} ({spent[0]:.0f} s)", flush=True)
         shares = ", ".join(f"{100 * s:.1f}" for s in late["shares"])
         print(f"seed {seed}: classes 0 to 9, %: {shares}", flush=True)
-        if seed == asked.seeds[0] and not asked.quick:
+        if seed == asked.seeds[0] and not (asked.quick or asked.add):
             DOCS.mkdir(parents=True, exist_ok=True)
             plot.save(plot.samples(found[-1][:100]), DOCS / "dcgan_mnist.png")
     if asked.quick:
@@ -101,7 +101,7 @@ def main(argv=None):
     settings = config()
     name = f"DCGAN, MNIST, {settings['epochs']} epochs"
     save("dcgan", [dict(run=name, figure=k, bar=bar, values=values[k], **about)
-                   for k, bar in rows.items()])  # fmt: skip
+                   for k, bar in rows.items()], asked.add)  # fmt: skip
 
 
 if __name__ == "__main__":

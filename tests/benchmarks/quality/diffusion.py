@@ -105,7 +105,7 @@ def main():
     for name in asked.runs or [*SETS, "steps"]:
         rows = _by_steps(asked, short) if name == "steps" else _set(name, asked, short)
         if not asked.quick:
-            common.save("diffusion", rows)
+            common.save("diffusion", rows, asked.add)
 
 
 def _row(asked, name, **row):

@@ -84,7 +84,7 @@ def main(argv=None):
         if not asked.quick:
             DOCS.mkdir(parents=True, exist_ok=True)
             plot.save(plot.modes(history, k), DOCS / f"gan_{name}_modes.png")
-            save("gan", rows)
+            save("gan", rows, asked.add)
 
 
 def _series(path):

@@ -98,7 +98,9 @@ def main():
                 rows_of(run, command, asked.seeds[:1], measured)
             continue
         rows = rows_of(run, command, asked.seeds, partial(measure, dataset))
-        save("latent_diffusion", rows)
+        save("latent_diffusion", rows, asked.add)
+        if asked.add:
+            continue
         seed = asked.seeds[0]
         model, config, _ = trained("latent_diffusion", dataset, seed)
         x, _ = drawn(model, dataset, 100, seed, steps=config["sampling"])

@@ -185,7 +185,7 @@ def main(argv=None):
             print(f"{row['run']}: {row['figure']}: {values}", end="; ")
             print(f"mean {np.mean(row['values']):.2f} {row['bar']}", flush=True)
         if not asked.quick:
-            common.save("vae", rows)
+            common.save("vae", rows, asked.add)
 
 
 if __name__ == "__main__":
