@@ -1,5 +1,5 @@
-"""The command line: scratchnn train, sample, animate, models, data, gradcheck, doctor,
-warmup.
+"""The command line: scratchnn train, sample, generate, translate, animate, models,
+data, gradcheck, doctor, warmup.
 
 The only part that prints: results to stdout, progress and complaints to stderr. Exit
 codes: 0 done, 1 a check failed or training diverged, 2 bad input (one line says what),
@@ -15,12 +15,16 @@ from ..errors import nearest
 from .about import data, doctor, gradcheck, models, version, warmup
 from .parser import UsageError
 from .samples import animate, sample
+from .texts import generate, translate
 from .training import train
 
 COMMANDS = {
     f.__name__: f
-    for f in (train, sample, animate, models, data, gradcheck, doctor, warmup)
-}
+    for f in (
+        train, sample, generate, translate, animate, models, data, gradcheck, doctor,
+        warmup,
+    )
+}  # fmt: skip
 
 HELP = """\
 usage: scratchnn COMMAND ...
@@ -29,6 +33,8 @@ usage: scratchnn COMMAND ...
   scratchnn train vae --z 8       the same with a longer code
   scratchnn sample runs/vae       draw new digits with what it learned
   scratchnn animate runs/vae      how it learned, as an animation
+  scratchnn train gpt             learn to write, and then
+  scratchnn generate runs/gpt     write on from a beginning
   scratchnn models                all that can be trained
 
 commands:

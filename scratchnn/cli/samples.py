@@ -12,12 +12,18 @@ MANY = {True: (2_000, 100_000), False: (100, 1_000)}  # points or not: usual, mo
 # ---- new samples ----------------------------------------------------------------
 def sample(argv):
     """Draw new samples with a trained model: scratchnn sample runs/vae."""
-    recipe, config = _recipe_of(argv, "sample")
+    recipe, config = recipe_of(argv, "sample")
     parser = _sample_parser(recipe, config)
     asked = vars(parser.parse_known_args(argv)[0])
     if recipe:  # else its options are not known, and that there is no run comes first
         parser.parse_args(argv)
     folder, n, seed, out = (asked.pop(name) for name in ("run", "n", "seed", "out"))
+    if recipe and not hasattr(recipe, "sample"):
+        other = "generate" if hasattr(recipe, "write") else "translate"
+        raise UsageError(
+            f"scratchnn sample: {config['model']} draws no pictures; try "
+            f"scratchnn {other} {folder}"
+        )
 
     import numpy as np
 
@@ -66,7 +72,7 @@ def _sample_parser(recipe, config):
     return parser
 
 
-def _recipe_of(argv, command):
+def recipe_of(argv, command):
     """(recipe, config) of the run that the arguments name; (None, {}) if none."""
     from .. import recipes
     from .. import train as runs
@@ -88,7 +94,7 @@ MOST_FRAMES = 100
 def animate(argv):
     """Make a GIF of how a model learned, or of how it samples."""
     asked = _animate_parser().parse_args(argv)
-    recipe, config = _recipe_of([str(asked.run)], "animate")
+    recipe, config = recipe_of([str(asked.run)], "animate")
     if recipe is None:
         raise UsageError(
             f"scratchnn animate: there is no run in {asked.run}; scratchnn train vae "
@@ -99,7 +105,8 @@ def animate(argv):
 
     from .. import plot
 
-    data = recipe.load(config["data"])[1].x if config["shape"] == [2] else None
+    points = config.get("shape") == [2]
+    data = recipe.load(config["data"])[1].x if points else None
     out = asked.out or asked.run / f"{asked.of}.gif"
     drawn = _bar(titles, "drawing")
     try:
@@ -142,6 +149,7 @@ def _learning(folder, recipe, config):
     model, kept = config["model"], snapshots.read(folder)
     if not hasattr(recipe, "snapshot"):
         other = "; --of sampling shows how it samples" * hasattr(recipe, "chain")
+        other += f"; read {folder / 'samples.txt'}" * hasattr(recipe, "texts")
         raise UsageError(
             f"scratchnn animate: {model} keeps no samples while it learns{other}"
         )
@@ -163,6 +171,7 @@ def _sampling(folder, recipe, config):
     model = config["model"]
     if not hasattr(recipe, "chain"):
         other = "; --of training shows how it learned" * hasattr(recipe, "snapshot")
+        other += f"; read {folder / 'samples.txt'}" * hasattr(recipe, "texts")
         raise UsageError(
             f"scratchnn animate: {model} samples in one go, there is no way to show"
             f"{other}"

@@ -29,6 +29,8 @@ def train(argv):
     asked = vars(parser.parse_args(argv))
     asked = {k: v for k, v in asked.items() if v is not None}
     name = asked.pop("model")
+    if "data" in asked:
+        asked["data"] = _data(name, recipe, asked["data"])
     folder = asked.pop("out", Path("runs") / name)
     options = asked.pop("resume"), asked.pop("profile")
     return _train(name, recipe, folder, *options, asked)
@@ -40,6 +42,7 @@ def _train_parser(name=None, recipe=None):
     parser = Parser("train", description="Train a model on a data set.")
     parser.add_argument("model", metavar="MODEL", help="see `scratchnn models`")
     sets = ", ".join(recipe.DATA) if recipe else "see `scratchnn data`"
+    sets += "; or a text file" * hasattr(recipe, "FILE")
     parser.add_argument("--data", metavar="NAME", help=sets)
     length = parser.add_mutually_exclusive_group()
     for unit, text in LENGTHS.items():
@@ -78,8 +81,9 @@ def _train(name, recipe, folder, resume, profiled, asked):
         config = run.config
         if again:
             print(f"replacing the run that was in {folder}")
+        counted = getattr(recipe, "counted", lambda config: "samples")(config)
         print(
-            f"{name} on {config['data']}: {len(run.train_set[0]):,} samples to learn "
+            f"{name} on {config['data']}: {len(run.train_set[0]):,} {counted} to learn "
             f"from, {len(run.test_set[0]):,} held out to test on"
         )
         start = f", from step {run.step:,}" if run.step else ""
@@ -92,7 +96,7 @@ def _train(name, recipe, folder, resume, profiled, asked):
         )
         print(recipe.LOSS, flush=True)
         with profile() if profiled else contextlib.nullcontext() as p:
-            outcome = runs.train(run)
+            outcome = runs.train(run, show=lambda text: print(text, flush=True))
         if outcome.signal:
             print(
                 f"stopped after step {run.step:,} and saved. To go on: "
@@ -123,9 +127,13 @@ def _train(name, recipe, folder, resume, profiled, asked):
     except runs.RunError as error:
         raise UsageError(f"scratchnn train: {error}") from None
     watch = ""
+    for command, part in (("generate", "write"), ("translate", "translate")):
+        if hasattr(recipe, part):
+            watch += f"; to try it: scratchnn {command} {shlex.quote(str(folder))}"
     if hasattr(recipe, "snapshot"):
-        watch = f"; to see it learn: scratchnn animate {shlex.quote(str(folder))}"
-    print(f"look at {folder / pictures[0]}, {', '.join(pictures[1:])}{watch}")
+        watch += f"; to see it learn: scratchnn animate {shlex.quote(str(folder))}"
+    kept = [*pictures, *(["samples.txt"] if hasattr(recipe, "texts") else [])]
+    print(f"look at {folder / kept[0]}, {', '.join(kept[1:])}{watch}")
 
 
 def _show_profile(p, path):
@@ -139,20 +147,31 @@ def _show_profile(p, path):
 
 def _config(name, recipe, asked):
     """The defaults, overruled by what was asked for."""
-    data = asked.get("data", next(iter(recipe.DATA)))
-    if data not in recipe.DATA:
-        from ..data import DATASETS
+    from ..recipes import defaults
 
-        hint = "" if data in DATASETS else nearest(data, recipe.DATA)
-        hint = hint or f"; it takes {', '.join(recipe.DATA)}"
-        raise UsageError(f"scratchnn train: {name} can't train on {data!r}{hint}")
+    data = asked.get("data", next(iter(recipe.DATA)))
     config = {"model": name, "data": data, "seed": 0, "device": "cpu"}
     config |= {"steps": None, "epochs": None}
-    config |= recipe.DATA[data] | asked
+    config |= defaults(recipe, data) | asked
     for one, other in [("steps", "epochs"), ("epochs", "steps")]:
         if one in asked:
             config[other] = None
     return config
+
+
+def _data(name, recipe, data):
+    """The data set that was asked for: its name, or the whole path of a text file."""
+    if data in recipe.DATA:
+        return data
+    from ..data import DATASETS
+
+    files = hasattr(recipe, "FILE")
+    if files and Path(data).is_file():
+        return str(Path(data).resolve())
+    hint = "" if data in DATASETS else nearest(data, recipe.DATA)
+    none = f" or a text file, and there is no file {data!r}" * files
+    hint = hint or f"; it takes {', '.join(recipe.DATA)}{none}"
+    raise UsageError(f"scratchnn train: {name} can't train on {data!r}{hint}")
 
 
 def _check_device(device):

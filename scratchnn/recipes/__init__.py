@@ -34,6 +34,28 @@ and with these if it likes:
               each call; the loop keeps about 40, for `scratchnn animate RUN`
     chain(model, config, rng)    a generator of (title, array (n, *shape)) on the way
               from noise to samples, for `scratchnn animate RUN --of sampling`
+    loader(dataset, batch, config, rng=None)  the batches of an epoch, with a len; rng
+              shuffles them. A DataLoader if left out
+    size(batch, config)          -> what a batch counts for in the mean of held-out
+              losses; the number of its samples
+    TESTS     how often in a run held-out losses are found; about each epoch, at most
+              100 times
+    counted(config)              -> what len(train[0]) counts, in words; "samples"
+
+A model of text has no `shape`, and in place of load and sample:
+
+    read(config)                 -> train, test, tokenizer: config["tokenizer"] if it is
+              there, else a new one. The run keeps it in tokenizer.json, and all
+              functions find it in config["tokenizer"]
+    FILE      the data set whose defaults a text file of one's own takes, if it may be
+              --data
+    texts(model, config, test, rng)   -> what it writes now, as lines: kept about 10
+              times in samples.txt, and shown
+    write(model, config, prompt, n, rng, **asked)  a generator of text, piece by piece,
+              of n tokens at most, for `scratchnn generate RUN`;  WRITE: as SAMPLE
+    translate(model, config, text, **asked)  -> (translation, Figure or None), for
+              `scratchnn translate RUN`;  TRANSLATE: as SAMPLE
+              (one of write and translate is enough)
 
 config is a dict: DATA's defaults, overruled by what the user asked for. The model is in
 training mode in `train` only. Options that don't go together raise OptionError in
@@ -43,6 +65,7 @@ training mode in `train` only. Options that don't go together raise OptionError 
 import importlib
 import math
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 import numpy as np
 
@@ -78,6 +101,18 @@ def options(recipe):
         if name in defaults or name not in ("batch", "lr")
     }
     return common | recipe.OPTIONS
+
+
+def defaults(recipe, name):
+    """The defaults of a model for a data set, or for a text file; None if neither.
+
+    A text file is named by its whole path.
+    """
+    if name in list(recipe.DATA):
+        return recipe.DATA[name]
+    if hasattr(recipe, "FILE") and isinstance(name, str) and Path(name).is_absolute():
+        return recipe.DATA[recipe.FILE]
+    return None
 
 
 def load(name):

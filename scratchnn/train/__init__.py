@@ -9,6 +9,8 @@ A run is a folder:
     model.safetensors       the weights alone, which PyTorch can load too; if the run
                             keeps averages of them (optim.EMA), the averages
     snapshots/              samples drawn at about 40 steps, to be animated
+    samples.txt             of a model of text: what it wrote at about 10 steps
+    tokenizer.json          of a model of text: its vocabulary
     loss.png and others     drawn at the end
 
 A resumed run goes on bit for bit as if it had never stopped, because a step is either
@@ -16,7 +18,7 @@ done or not begun, the shuffling of an epoch depends on the seed and the epoch a
 and the checkpoint holds the state of the generator that the noise comes from.
 
 `run` is a model in training, `begin` starts one or goes on with it, `loop` trains it,
-`folder` and `snapshots` know the files.
+`folder`, `snapshots` and `samples` know the files.
 """
 
 from .begin import new, resumed, trained

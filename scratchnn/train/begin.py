@@ -7,12 +7,21 @@ import numpy as np
 
 from .. import recipes
 from . import snapshots
-from .folder import RunError, one_line, reached, read, read_config, typed, write_config
+from .folder import (
+    RunError,
+    one_line,
+    reached,
+    read,
+    read_config,
+    tokenizer,
+    typed,
+    write_config,
+)
 from .run import Run
 
 FILES = (
     "log.csv", "checkpoint.safetensors", "model.safetensors", "loss.png", "sample.png",
-    "profile.png", "training.gif", "sampling.gif",
+    "profile.png", "training.gif", "sampling.gif", "samples.txt", "tokenizer.json",
 )  # fmt: skip
 
 
@@ -30,6 +39,8 @@ def new(config, folder):
         for name in (*FILES, *pictures):
             (folder / name).unlink(missing_ok=True)
         snapshots.remove(folder)
+        if "tokenizer" in run.config:
+            run.config["tokenizer"].save(folder / "tokenizer.json")
         write_config(run)
     except OSError as error:
         raise RunError(
@@ -79,7 +90,7 @@ def resumed(folder, asked):
     if length:
         config |= {"steps": None, "epochs": None, **length}
     config.pop("diverged", None)
-    run = Run(config, folder).restore()
+    run = Run(config | tokenizer(folder), folder).restore()
     if run.total < run.step:
         raise RunError(
             f"{folder} is at step {run.step} already, past the {run.total} asked for"
@@ -97,7 +108,7 @@ def trained(folder):
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise RunError(f"there is no run in {folder}; scratchnn train vae makes one")
-    config = read_config(folder)
+    config = read_config(folder) | tokenizer(folder)
     recipe = recipes.get(config["model"])
     model, _ = recipe.build(config, np.random.default_rng(0))
     path = folder / "model.safetensors"

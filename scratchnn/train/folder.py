@@ -38,10 +38,10 @@ def _fault(config):
     if model not in list(recipes.RECIPES):
         return f"model is {model!r}"
     recipe = recipes.get(model)
-    if data not in list(recipe.DATA):
+    defaults = recipes.defaults(recipe, data)
+    if defaults is None:
         return f"data is {data!r}"
-    defaults = recipe.DATA[data]
-    if config.get("shape") != defaults["shape"]:
+    if config.get("shape") != defaults.get("shape"):
         return f"shape is {config.get('shape')!r}"
     length = "epochs" if config.get("steps") is None else "steps"
     options = {length: recipes.whole, "total": recipes.positive}
@@ -61,10 +61,26 @@ def _fault(config):
 
 def write_config(run):
     """Write config.json: whole, or not at all."""
-    text = json.dumps({**run.config, "total": run.total}, indent=2)
+    config = {k: v for k, v in run.config.items() if k != "tokenizer"}
+    text = json.dumps({**config, "total": run.total}, indent=2)
     part = run.folder / ".config.json.part"
     part.write_text(text + "\n")
     os.replace(part, run.folder / "config.json")
+
+
+def tokenizer(folder):
+    """{"tokenizer": that of the run in a folder}; {} if it has none."""
+    path = Path(folder) / "tokenizer.json"
+    if not path.exists():
+        return {}
+    from .. import data
+
+    try:
+        return {"tokenizer": data.tokenizer(path)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path} is damaged ({one_line(error)}); train again with another --out"
+        ) from None
 
 
 def reached(folder):

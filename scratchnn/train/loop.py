@@ -12,7 +12,7 @@ import numpy as np
 
 from ..anomaly import detect_anomaly
 from ..errors import AnomalyError
-from . import snapshots
+from . import samples, snapshots
 from .folder import Diverged, write_config
 from .run import Run, progress
 
@@ -31,10 +31,11 @@ class Outcome(NamedTuple):
     after: tuple
 
 
-def train(run, save_every=SAVE_EVERY):
+def train(run, save_every=SAVE_EVERY, show=None):
     """Train `run` to its end, or until Ctrl-C (SIGINT) or SIGTERM: an Outcome.
 
-    Shows a progress bar on a terminal, unless SCRATCHNN_PROGRESS=0. A signal lets the
+    Shows a progress bar on a terminal, unless SCRATCHNN_PROGRESS=0. show, if given,
+    is called with what a model of text writes at some steps. A signal lets the
     step end and saves; a second one acts at once. Raises Diverged, naming the op that
     made the first NaN or infinity; the last good checkpoint is kept.
     """
@@ -42,13 +43,14 @@ def train(run, save_every=SAVE_EVERY):
     quiet = np.errstate(all="ignore")  # NaN is looked for, below
     bar = progress(total=run.total, initial=run.step, unit="step")
     snapshots.thin(run.folder, run.step, run.total)
+    samples.cut(run.folder, run.step)
     with _Log(run) as log, bar, _caught() as caught, quiet:
         before = None
         if run.log_size == 0:
             before = run.evaluate()
             log.write("test", before)
             run.log_size = log.flush()
-            run.keep_samples()
+            _show(run.keep_samples(), show, bar)
             run.save()
         try:
             for losses in run.steps():
@@ -59,7 +61,7 @@ def train(run, save_every=SAVE_EVERY):
                 log.write("train", losses)
                 if run.step % run.per_test == 0:
                     log.write("test", run.evaluate())
-                run.keep_samples()
+                _show(run.keep_samples(), show, bar)
                 bar.update()
                 bar.set_description(f"epoch {run.epoch}", refresh=False)
                 text = f"{losses[0]:.4g} {run.recipe.UNIT}".rstrip()
@@ -84,6 +86,13 @@ def train(run, save_every=SAVE_EVERY):
         if run.step % run.per_test:  # not kept by a resume that makes the run longer
             log.write("test", after)
     return Outcome(0, before, after)
+
+
+def _show(text, show, bar):
+    """Hand on what the model wrote, if it did, with the bar out of the way."""
+    if text and show:
+        with bar.external_write_mode():
+            show(text)
 
 
 def _explain(run, error):

@@ -15,7 +15,7 @@ from ..device import to_device
 from ..optim import EMA
 from ..recording import no_grad
 from ..tensor import Tensor
-from . import snapshots
+from . import samples, snapshots
 from .folder import Diverged, RunError, one_line, read
 
 TESTS = 100  # at most so often are the losses on held-out data found
@@ -26,17 +26,20 @@ class Run:
     """A model in training: its config, its folder, and the step it has reached."""
 
     def __init__(self, config, folder):
-        self.config, self.folder, self.step, self.log_size = config, Path(folder), 0, 0
+        self.folder, self.step, self.log_size = Path(folder), 0, 0
         self.recipe = recipes.get(config["model"])
-        self.train_set, self.test_set = _load_data(self.recipe, config["data"])
+        self.train_set, self.test_set, self.config = _load_data(self.recipe, config)
+        config = self.config
         self.batch = config.get("batch") or _length(self.train_set)
-        self.loads = -(-_length(self.train_set) // self.batch)  # batches in an epoch
+        self.loads = len(self._loader(self.train_set))  # batches in an epoch
         batches = getattr(self.recipe, "batches", lambda config: 1)
         self.per_step = batches(config)
         self.per_epoch = -(-self.loads // self.per_step)
         self.total = config.get("steps") or config["epochs"] * self.per_epoch
         epochs = -(-self.total // (TESTS * self.per_epoch))
         self.per_test = epochs * self.per_epoch
+        if hasattr(self.recipe, "TESTS"):
+            self.per_test = -(-self.total // self.recipe.TESTS)
         try:
             self.model, self.optimizers = self.recipe.build(config, self._rng(_INIT))
         except recipes.OptionError as error:
@@ -67,15 +70,17 @@ class Run:
         """The batches that are still to come, in the order that the seed gives them."""
         epoch, done = divmod(self.step * self.per_step, self.loads)
         epochs = (
-            self._loader(self.train_set, shuffle=True, rng=self._rng(_SHUFFLE, e))
+            self._loader(self.train_set, self._rng(_SHUFFLE, e))
             for e in itertools.count(epoch)
         )
         everything = itertools.chain.from_iterable(epochs)
         number = (self.total - self.step) * self.per_step
         return map(self._move, itertools.islice(everything, done, done + number))
 
-    def _loader(self, dataset, **options):
-        return DataLoader(dataset, self.batch, **options)
+    def _loader(self, dataset, rng=None):
+        if hasattr(self.recipe, "loader"):
+            return self.recipe.loader(dataset, self.batch, self.config, rng)
+        return DataLoader(dataset, self.batch, shuffle=rng is not None, rng=rng)
 
     def _move(self, batch):
         device = self.config["device"]
@@ -106,9 +111,11 @@ class Run:
     def evaluate(self):
         """The mean losses on the held-out data; the same noise every time."""
         rng, sums, n = self._rng(_TEST), 0.0, 0
+        size_of = getattr(self.recipe, "size", lambda batch, config: _length(batch))
         with self._in_use():
             for batch in self._loader(self.test_set):
-                batch, size = self._move(batch), _length(batch)
+                size = size_of(batch, self.config)
+                batch = self._move(batch)
                 losses = self.recipe.losses(self.model, batch, self.config, rng)
                 sums = sums + np.array([float(x) for x in losses]) * size
                 n += size
@@ -148,14 +155,23 @@ class Run:
         return plot.curves(panels, "epochs", self.recipe.UNIT)
 
     def keep_samples(self):
-        """Write a snapshot, if the model has them and it is time for one."""
+        """Write a snapshot, if the model has them and it is time for one.
+
+        Returns what a model of text wrote, or None.
+        """
+        texts = getattr(self.recipe, "texts", None)
+        if texts and self.step in samples.marks(self.total):
+            with self._in_use():
+                state = self.model, self.config, self.test_set, self._rng(_SNAPSHOT)
+                return samples.write(self.folder, self.step, texts(*state))
         draw = getattr(self.recipe, "snapshot", None)
         if draw is None or self.step not in snapshots.marks(self.total):
-            return
+            return None
         with self._in_use():
             x = draw(self.model, self.config, self._rng(_SNAPSHOT))
         x = x.data if isinstance(x, Tensor) else x
         snapshots.write(self.folder, self.step, to_device(x, "cpu"))
+        return None
 
     # ---- on disk ----------------------------------------------------------------
     def save(self):
@@ -215,9 +231,16 @@ def _under(prefix, state):
     return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
 
 
-def _load_data(recipe, name):
+def _load_data(recipe, config):
+    """(train, test, config): for a model of text, the config with its tokenizer."""
+    name = config["data"]
     try:
-        return recipe.load(name)
+        if not hasattr(recipe, "read"):
+            return *recipe.load(name), config
+        train, test, tokenizer = recipe.read(config)
+        return train, test, {**config, "tokenizer": tokenizer}
+    except recipes.OptionError as error:
+        raise RunError(one_line(error)) from None
     except (OSError, ValueError) as error:
         lines = str(error).splitlines()  # the first and the last say what and the fix
         text = " ".join(dict.fromkeys((lines[0].removesuffix(" Tried:"), lines[-1])))
