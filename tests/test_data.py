@@ -304,12 +304,13 @@ def test_manual_seed_is_numpys_generator_with_that_seed():
 
 def test_registry_names_every_set_and_loads_it_by_name():
     assert sorted(data.DATASETS) == [
-        "checkerboard", "circles", "digits", "fashion_mnist", "grid", "karate_club",
-        "mnist", "moons", "ring", "spirals", "swiss_roll",
+        "addition", "checkerboard", "circles", "copying", "dates", "digits",
+        "fashion_mnist", "grid", "karate_club", "mnist", "moons", "multi30k", "names",
+        "python", "reversing", "ring", "shakespeare", "spirals", "swiss_roll",
     ]  # fmt: skip
     for name, entry in data.DATASETS.items():
         assert entry.name == name and entry.load is getattr(data, name)
-        assert entry.kind in ("images", "2-D", "graph")
+        assert entry.kind in ("images", "2-D", "graph", "text", "pairs")
         assert entry.counts and entry.licence and entry.source
     assert np.array_equal(data.load("digits", "test").x, data.digits("test").x)
 
@@ -333,8 +334,9 @@ def test_available_knows_what_is_downloaded(monkeypatch, tmp_path):
 
 def test_unknown_name_suggests_the_nearest():
     listing = (
-        "There are: checkerboard, circles, digits, fashion_mnist, grid, karate_club, "
-        "mnist, moons, ring, spirals, swiss_roll"
+        "There are: addition, checkerboard, circles, copying, dates, digits, "
+        "fashion_mnist, grid, karate_club, mnist, moons, multi30k, names, python, "
+        "reversing, ring, shakespeare, spirals, swiss_roll"
     )
     with pytest.raises(ValueError) as error:
         data.load("mnits")

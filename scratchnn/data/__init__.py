@@ -13,6 +13,9 @@ from .included import digits, karate_club
 from .loader import DataLoader, Subset, TensorDataset, random_split
 from .records import Graph, Labelled
 from .registry import DATASETS, DataSet, available, load
+from .tasks import addition, copying, dates, reversing
+from .text import Windows, multi30k, names, python, shakespeare, text
+from .tokenize import BPETokenizer, CharTokenizer, WordTokenizer, pack, pad, tokenizer
 from .toy import (
     checkerboard,
     circles,
@@ -26,17 +29,24 @@ from .toy import (
 )
 
 __all__ = [
+    "BPETokenizer",
+    "CharTokenizer",
     "DATASETS",
-    "FASHION_CLASSES",
     "DataLoader",
     "DataSet",
+    "FASHION_CLASSES",
     "Graph",
     "Labelled",
     "Subset",
     "TensorDataset",
+    "Windows",
+    "WordTokenizer",
+    "addition",
     "available",
     "checkerboard",
     "circles",
+    "copying",
+    "dates",
     "digits",
     "fashion_mnist",
     "grid",
@@ -45,12 +55,21 @@ __all__ = [
     "load",
     "mnist",
     "moons",
+    "multi30k",
+    "names",
+    "pack",
+    "pad",
+    "python",
     "random_split",
     "read_idx",
+    "reversing",
     "ring",
     "ring_centres",
+    "shakespeare",
     "spirals",
     "swiss_roll",
+    "text",
+    "tokenizer",
 ]
 
 __getattr__ = missing_name(__name__)

@@ -4,14 +4,15 @@ import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import images, included, toy
+from . import images, included, tasks, text, toy
 from .download import RemoteFile, is_local
 
 
 class DataSet(NamedTuple):
     """The entry of one data set: what it is, whose it is and how to load it.
 
-    kind is "images", "2-D" or "graph"; files are those it needs from the network.
+    kind is "images", "2-D", "graph", "text" or "pairs" (of texts); files are those it
+    needs from the network.
     """
 
     name: str
@@ -25,15 +26,18 @@ class DataSet(NamedTuple):
     @property
     def status(self):
         """One of "bundled", "generated", "downloaded" and "not downloaded"."""
-        if self.kind == "2-D":
+        if self.source == _OURS:
             return "generated"
         if not self.files:
             return "bundled"
         return "downloaded" if all(map(is_local, self.files)) else "not downloaded"
 
 
-def _generated(load, counts):
-    return DataSet(load.__name__, "2-D", counts, "MIT", "drawn by scratchnn", load)
+_OURS = "drawn by scratchnn"
+
+
+def _generated(load, counts, kind="2-D"):
+    return DataSet(load.__name__, kind, counts, "MIT", _OURS, load)
 
 
 _SETS = (
@@ -55,6 +59,28 @@ _SETS = (
         "karate_club", "graph", "34 nodes, 78 undirected edges, 2 classes",
         "none stated", "Zachary 1977", included.karate_club,
     ),
+    DataSet(
+        "python", "text", "0.5 million characters, about 100 different ones", "PSF",
+        "Python's reference, inside Python", text.python,
+    ),
+    DataSet(
+        "shakespeare", "text", "1,115,394 characters, 65 different ones",
+        "public domain", "Karpathy 2015 (char-rnn)", text.shakespeare,
+        (text.SHAKESPEARE,),
+    ),
+    DataSet(
+        "names", "text", "32,033 first names", "MIT", "Karpathy 2022 (makemore)",
+        text.names, (text.NAMES,),
+    ),
+    DataSet(
+        "multi30k", "pairs", "29,000 + 1,014 + 1,000 sentences, de, en, fr",
+        "research use", "Elliott et al. 2016", text.multi30k,
+        tuple(text.MULTI30K.values()),
+    ),
+    _generated(tasks.copying, "n pairs of 10 letters", "pairs"),
+    _generated(tasks.reversing, "n pairs of 10 letters", "pairs"),
+    _generated(tasks.addition, "n sums of two numbers", "pairs"),
+    _generated(tasks.dates, "n dates and their ISO form", "pairs"),
     _generated(toy.moons, "n points, 2 classes"),
     _generated(toy.circles, "n points, 2 classes"),
     _generated(toy.spirals, "n points, 2 classes"),
