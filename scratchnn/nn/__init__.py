@@ -1,7 +1,13 @@
 """Neural networks: Module, layers, functional, init, with PyTorch's names."""
 
 from ..errors import missing_name
-from . import functional, init
+from . import functional, init, positions
+from .attention import (
+    MultiheadAttention,
+    RMSNorm,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+)
 from .layers import (
     ELU,
     GELU,

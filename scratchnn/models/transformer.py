@@ -1,0 +1,464 @@
+"""Transformers: encoder-decoder, encoder only (BERT) and decoder only (GPT).
+
+Phuong and Hutter, "Formal Algorithms for Transformers", arXiv:2207.09238; numbers of
+algorithms and of their lines are theirs, and so are the names. There a column is one
+token of one sequence. Here a batch of B sequences goes at once, and the last axis is a
+token's numbers: X (B, T, d_e). The models return scores W_u X, to which softmax gives
+the paper's P. attention.py has the algorithms within a layer, transformer_training.py
+the losses and the training (11 to 13), generation.py the inference (14 and 15).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import nn, ops
+from ..device import beside
+from ..nn import functional as F
+from ..nn import init
+from ..ops.attention import attention_weights
+from ..recording import no_grad
+
+POSITIONS = ("learned", "sinusoidal", "rotary", "alibi")
+
+
+class MHAttention(nn.MultiheadAttention):
+    """W_o [Y^1; ...; Y^H] + b_o, each Y^h a head's attention: algorithm 5.
+
+    in_proj_weight (3 d_e, d_e) has W_q, W_k and W_v of all heads below each other, and
+    out_proj is W_o, so that one product makes all queries, keys and values.
+    """
+
+    def __init__(self, d_e, H, rng=None):
+        super().__init__(d_e, H, batch_first=True, rng=rng)
+
+    def forward(
+        self, X, Z=None, mask=None, causal=False, turn=None, cache=None, maps=None
+    ):
+        """X (B, T, d_e) asks Z (B, S, d_e), or itself: (B, T, d_e).
+
+        mask (B or 1, H or 1, T, S), True where X's token may see Z's, or numbers to add
+        to the scores. causal: token t sees those up to t. turn: cos and sin of rotary
+        positions. cache: keys and values seen before, a Cache. maps: a list, which
+        gets the weights (B, H, T, S).
+        """
+        H = self.num_heads
+        if Z is None:  # self-attention: queries, keys, values side by side in Q
+            Q, KV = F.linear(X, self.in_proj_weight, self.in_proj_bias), None
+            if turn is not None or cache is not None or maps is not None:
+                Q, KV = self._apart(Q, turn)
+            if cache is not None:
+                KV = cache.extend(self, KV)
+        else:
+            Q, KV = self._ask(X), None if cache is None else cache.KV.get(self)
+            if KV is None:  # Z stays the same: its keys and values are kept
+                KV = self._answer(Z)
+                if cache is not None:
+                    cache.KV[self] = KV
+        if maps is not None:
+            Q_h, K_h, _ = self._heads(Q, KV)
+            maps.append(attention_weights(Q_h, K_h, mask, causal))
+        return self.out_proj(ops.multihead_attention(Q, KV, H, mask, causal))
+
+    def _ask(self, X):
+        """W_q X + b_q"""
+        d_e = self.embed_dim
+        return F.linear(X, self.in_proj_weight[:d_e], self.in_proj_bias[:d_e])
+
+    def _answer(self, Z):
+        """W_k Z + b_k and W_v Z + b_v, side by side."""
+        d_e = self.embed_dim
+        return F.linear(Z, self.in_proj_weight[d_e:], self.in_proj_bias[d_e:])
+
+    def _apart(self, QKV, turn):
+        """Queries, and keys beside values; queries and keys turned by their place."""
+        d_e = self.embed_dim
+        if turn is None:
+            return QKV[..., :d_e], QKV[..., d_e:]
+        Q, K = (self._turned(QKV[..., i * d_e : (i + 1) * d_e], turn) for i in (0, 1))
+        return Q, ops.concatenate([K, QKV[..., 2 * d_e :]], axis=-1)
+
+    def _turned(self, X, turn):
+        B, T, d_e = X.shape
+        heads = ops.reshape(X, (B, T, self.num_heads, d_e // self.num_heads))
+        cos, sin = (a[:, None] for a in turn)  # (T, 1, d / 2): the same in all heads
+        return ops.reshape(nn.positions.rotate(heads, cos, sin), (B, T, d_e))
+
+
+class Cache:
+    """Keys and values of the tokens so far: a new token need not compute them again.
+
+    KV: for each attention (B, length, 2 d_e), keys beside values. Where attention asks
+    an encoder, those of the whole context, from the first token on.
+    """
+
+    def __init__(self, B):
+        self.B, self.length, self.KV = B, 0, {}
+
+    def extend(self, attention, KV):
+        """The keys and values so far with those of the new tokens at their end."""
+        if len(KV) != self.B:
+            raise ValueError(f"the cache is for {self.B} sequences, got {len(KV)}")
+        if attention in self.KV:
+            KV = ops.concatenate([self.KV[attention], KV], axis=1)
+        self.KV[attention] = KV
+        return KV
+
+    def select(self, rows):
+        """Go on with these sequences only, as beam search does: rows, integers."""
+        self.KV = {attention: KV[rows] for attention, KV in self.KV.items()}
+        self.B = len(rows)
+
+
+class Embed(nn.Module):
+    """e_t = W_e[:, x[t]] + W_p[:, t]: algorithms 1 and 2, for all tokens of a batch.
+
+    W_e (N_V, d_e) and W_p (l_max, d_e) are the paper's transposed. positions: "learned"
+    for a W_p that is trained, "sinusoidal" for a fixed one, others for none. scale: by
+    what W_e's rows are multiplied.
+    """
+
+    def __init__(self, N_V, d_e, l_max, positions, dropout=0.0, scale=1.0, rng=None):
+        self.N_V, self.l_max, self.scale = N_V, l_max, scale
+        self.W_e = nn.Embedding(N_V, d_e, rng)
+        if positions == "learned":
+            self.W_p = nn.Embedding(l_max, d_e, rng)
+        elif positions == "sinusoidal":
+            self._W_p = nn.positions.sinusoidal(l_max, d_e)
+        self.learned, self.placed = positions == "learned", positions in POSITIONS[:2]
+        self.dropout = nn.Dropout(dropout, rng)
+
+    def forward(self, x, n=0):
+        """Tokens x (B, T), of which n are before, -> (B, T, d_e)."""
+        x = self._checked(x, n)
+        X = self.W_e(x)
+        if self.scale != 1:
+            X = X * self.scale
+        if self.placed:
+            W_p = self.W_p.weight if self.learned else self._W_p
+            X = X + W_p[n : n + x.shape[1]]
+        return self.dropout(X)
+
+    def _checked(self, x, n):
+        """x beside the weights, or a ValueError that says what is wrong with it."""
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+        if x.dtype.kind not in "iu" or x.ndim != 2:
+            raise ValueError(
+                f"tokens are {x.dtype} of shape {x.shape}, expected integers (B, T); "
+                "one sequence is tokens[None]"
+            )
+        if x.size and not (0 <= x.min() and x.max() < self.N_V):
+            raise ValueError(
+                f"tokens are from {x.min()} to {x.max()}, expected 0 to {self.N_V - 1}:"
+                f" the model has a vocabulary of {self.N_V}"
+            )
+        if self.placed and n + x.shape[1] > self.l_max:
+            raise ValueError(
+                f"{n + x.shape[1]} tokens are more than the model's l_max="
+                f"{self.l_max} places; give the last {self.l_max}, or a larger l_max"
+            )
+        return beside(x, self.W_e.weight)
+
+
+class Layer(nn.Module):
+    """Attention, attention to the context if `cross`, and an MLP, each around X.
+
+    norm: "post" for layer_norm(X + f(X)), "pre" for X + f(layer_norm(X)). dropout: of
+    each f(X), before it is added (Vaswani et al., arXiv:1706.03762, section 5.4).
+    """
+
+    def __init__(
+        self, d_e, H, d_mlp, activation, norm, dropout=0.0, cross=False, rng=None
+    ):
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm is {norm!r}, expected 'pre' or 'post'")
+        self.pre, self.activation = norm == "pre", activation
+        self.attention, self.norm1 = MHAttention(d_e, H, rng), nn.LayerNorm(d_e)
+        if cross:
+            self.cross, self.norm_cross = MHAttention(d_e, H, rng), nn.LayerNorm(d_e)
+        self.W_mlp1 = nn.Linear(d_e, d_mlp, rng=rng)
+        self.W_mlp2 = nn.Linear(d_mlp, d_e, rng=rng)
+        self.norm2 = nn.LayerNorm(d_e)
+        self.dropout = nn.Dropout(dropout, rng)
+
+    def forward(self, X, own, Z=None, other=None):
+        """X (B, T, d_e), Z (B, S, d_e) -> (B, T, d_e): one turn of the paper's loop.
+
+        own, other: how X attends to itself and to Z, the arguments of MHAttention.
+        """
+        X = self._add(X, self.norm1, lambda X: self.attention(X, **own))
+        if Z is not None:
+            X = self._add(X, self.norm_cross, lambda X: self.cross(X, Z, **other))
+        return self._add(X, self.norm2, self._mlp)
+
+    def _add(self, X, norm, f):
+        """X + f(layer_norm(X)), or layer_norm(X + f(X))."""
+        if self.pre:
+            return X + self.dropout(f(norm(X)))
+        return norm(X + self.dropout(f(X)))
+
+    def _mlp(self, X):
+        return self.W_mlp2(self.activation(self.W_mlp1(X)))
+
+
+# ---- decoder only ---------------------------------------------------------------
+class DTransformer(nn.Module):
+    """P[:, t] = P(x[t + 1] | x[1:t]): GPT, algorithm 10.
+
+    positions: "learned", a W_p of l_max places; "sinusoidal", a fixed one; "rotary",
+    which turns queries and keys; "alibi", a penalty for distance. norm: "pre" as in the
+    paper, or "post". d_mlp: 4 d_e if None. tied: W_u is W_e (GPT-2), one Tensor.
+
+    First values: N(0, 0.02^2), what is added to X divided by sqrt(2 L); GPT-2's, whose
+    GELU is the tanh form. Radford et al., "Language Models are Unsupervised Multitask
+    Learners", 2019, section 2.3.
+    """
+
+    def __init__(
+        self, N_V, d_e=128, L=4, H=4, d_mlp=None, l_max=64, dropout=0.0,
+        positions="learned", norm="pre", tied=False, rng=None,
+    ):  # fmt: skip
+        if positions not in POSITIONS:
+            names = ", ".join(map(repr, POSITIONS))
+            raise ValueError(f"positions is {positions!r}, expected one of {names}")
+        self.l_max, self.H, self.d_head, self.positions = l_max, H, d_e // H, positions
+        self.embed = Embed(N_V, d_e, l_max, positions, dropout, rng=rng)
+        how = d_e, H, d_mlp or 4 * d_e, gelu, norm, dropout, False, rng
+        self.layers = nn.ModuleList([Layer(*how) for _ in range(L)])
+        self.norm = nn.LayerNorm(d_e) if norm == "pre" else nn.Identity()
+        self.W_u = nn.Linear(d_e, N_V, bias=False, rng=rng)
+        _draw(self, 0.02, rng)
+        for layer in self.layers:
+            for last in (layer.attention.out_proj, layer.W_mlp2):
+                init.normal_(last.weight, std=0.02 / math.sqrt(2 * L), rng=rng)
+        if tied:
+            self.W_u.weight = self.embed.W_e.weight
+
+    def forward(self, x, cache=None, maps=None):
+        """Scores of the token after each: x (B, T) -> (B, T, N_V).
+
+        cache: one of `cache(B)`; x are then the tokens after those that it has seen.
+        maps: a list, which gets each layer's weights (B, H, T, S).
+        """
+        n = 0 if cache is None else cache.length
+        l_x = n + x.shape[1]  # 1: l <- length(x)
+        X = self.embed(x, n)  # 2, 3: X <- [e_1, ..., e_l]
+        own = {"cache": cache, "maps": maps, **self._sight(n, l_x, X)}
+        for layer in self.layers:  # 4: for l = 1, ..., L do
+            X = layer(X, own)  # 5 to 8, Mask[t, t'] = [[t <= t']]
+        if cache is not None:
+            cache.length = l_x
+        X = self.norm(X)  # 10: X[:, t] <- layer_norm(X[:, t] | gamma, beta)
+        return self.W_u(X)  # 11: return P = softmax(W_u X), here without softmax
+
+    def _sight(self, n, l, X):
+        """What the tokens n, ..., l - 1 see of 0, ..., l - 1, for MHAttention."""
+        sight = past(n, l_x, X)
+        if self.positions == "rotary":
+            cos_sin = nn.positions.rotation(l_x, self.d_head)
+            sight["turn"] = [_like(a[n:], X) for a in cos_sin]
+        elif self.positions == "alibi":
+            scores = nn.positions.alibi(self.H, l_x - n, l_x)
+            sight = {"mask": _like(scores, X)}
+        return sight
+
+    def cache(self, B):
+        """An empty Cache for B sequences."""
+        return Cache(B)
+
+    @no_grad()
+    def attention_maps(self, x):
+        """What each token takes of each: arrays (B, H, T, T), one for each layer."""
+        maps = []
+        self.forward(x, maps=maps)
+        return [alpha.data for alpha in maps]
+
+
+# ---- encoder only ---------------------------------------------------------------
+class ETransformer(nn.Module):
+    """P[:, t] = P(x[t] | the rest of x): BERT, algorithm 9.
+
+    d_f: the width of the last layer before W_u, d_e if None. d_mlp: 4 d_e if None.
+    First values N(0, 0.02^2), and the tanh form of GELU, as BERT's: Devlin et al.,
+    arXiv:1810.04805.
+    """
+
+    def __init__(
+        self, N_V, d_e=128, L=4, H=4, d_mlp=None, l_max=64, dropout=0.0, d_f=None,
+        positions="learned", norm="post", rng=None,
+    ):  # fmt: skip
+        self.l_max, d_f = l_max, d_f or d_e
+        self.embed = Embed(N_V, d_e, l_max, _absolute(positions), dropout, rng=rng)
+        how = d_e, H, d_mlp or 4 * d_e, gelu, norm, dropout, False, rng
+        self.layers = nn.ModuleList([Layer(*how) for _ in range(L)])
+        self.W_f, self.norm = nn.Linear(d_e, d_f, rng=rng), nn.LayerNorm(d_f)
+        self.W_u = nn.Linear(d_f, N_V, bias=False, rng=rng)
+        _draw(self, 0.02, rng)
+
+    def forward(self, x, seen=None):
+        """Scores of each token: x (B, T) -> (B, T, N_V). seen: see encode."""
+        X = self.encode(x, seen)  # 1 to 9
+        X = gelu(self.W_f(X))  # 10: X <- GELU(W_f X + b_f 1^T)
+        X = self.norm(X)  # 11: X[:, t] <- layer_norm(X[:, t] | gamma, beta)
+        return self.W_u(X)  # 12: return P = softmax(W_u X), here without softmax
+
+    def encode(self, x, seen=None, maps=None):
+        """X after the layers, what the tokens mean: x (B, T) -> (B, T, d_e).
+
+        seen (B, T): True where a token is no padding. maps: a list, which gets each
+        layer's weights (B, H, T, T).
+        """
+        X = self.embed(x)  # 1 to 3
+        own = {"mask": _keys(seen, X), "maps": maps}
+        for layer in self.layers:  # 4: for l = 1, ..., L do
+            X = layer(X, own)  # 5 to 8, Mask = 1 but for padding
+        return X
+
+    @no_grad()
+    def attention_maps(self, x, seen=None):
+        """What each token takes of each: arrays (B, H, T, T), one for each layer."""
+        maps = []
+        self.encode(x, seen, maps)
+        return [alpha.data for alpha in maps]
+
+
+# ---- encoder and decoder --------------------------------------------------------
+class EDTransformer(nn.Module):
+    """P[:, t] = P(x[t + 1] | x[1:t], z): sequence to sequence, algorithm 8.
+
+    z (B, S) the source, x (B, T) the target. N_V_source: the source's vocabulary where
+    it has its own, else both share W_e. positions: "sinusoidal" or "learned". norm:
+    "post" as in the paper, or "pre", which needs one more norm at the end of both
+    halves. d_mlp: 4 d_e if None. tied: W_u is the target's W_e.
+
+    As in Vaswani et al., arXiv:1706.03762, section 3.4, embeddings are multiplied by
+    sqrt(d_e); they begin as N(0, 1 / d_e), other matrices by Glorot and Bengio's rule.
+    """
+
+    def __init__(
+        self, N_V, d_e=128, L_enc=2, L_dec=2, H=4, d_mlp=None, l_max=64, dropout=0.0,
+        norm="post", N_V_source=None, positions="sinusoidal", tied=False, rng=None,
+    ):  # fmt: skip
+        self.l_max, scale = l_max, math.sqrt(d_e)
+        where = d_e, l_max, _absolute(positions), dropout, scale, rng
+        self.embed = Embed(N_V, *where)
+        self.embed_z = Embed(N_V_source, *where) if N_V_source else self.embed
+        how = d_e, H, d_mlp or 4 * d_e, ops.relu, norm, dropout
+        self.encoder = nn.ModuleList([Layer(*how, rng=rng) for _ in range(L_enc)])
+        self.decoder = nn.ModuleList([Layer(*how, True, rng) for _ in range(L_dec)])
+        last = nn.LayerNorm if norm == "pre" else lambda d_e: nn.Identity()
+        self.norm_enc, self.norm_dec = last(d_e), last(d_e)
+        self.W_u = nn.Linear(d_e, N_V, bias=False, rng=rng)
+        _glorot(self, d_e, rng)
+        if tied:
+            self.W_u.weight = self.embed.W_e.weight
+
+    def forward(self, z, x, z_seen=None):
+        """Scores of the token after each of x: (B, S), (B, T) -> (B, T, N_V).
+
+        z_seen (B, S): True where a token of z is no padding.
+        """
+        return self.decode(x, self.encode(z, z_seen), z_seen)
+
+    def encode(self, z, z_seen=None, maps=None):
+        """Z after the encoder's layers: z (B, S) -> (B, S, d_e)."""
+        Z = self.embed_z(z)  # 1 to 3
+        own = {"mask": _keys(z_seen, Z), "maps": maps}
+        for layer in self.encoder:  # 4: for l = 1, ..., L_enc do
+            Z = layer(Z, own)  # 5 to 8, Mask = 1 but for padding
+        return self.norm_enc(Z)
+
+    def decode(self, x, Z, z_seen=None, cache=None, maps=None, cross_maps=None):
+        """Scores of the token after each of x: (B, T), Z (B, S, d_e) -> (B, T, N_V).
+
+        cache: one of `cache(B)`; x are then the tokens after those that it has seen.
+        maps, cross_maps: lists, which get each layer's weights (B, H, T, T) within x,
+        and (B, H, T, S) on z.
+        """
+        n = 0 if cache is None else cache.length
+        l_x = n + x.shape[1]  # 10: l_x <- length(x)
+        X = self.embed(x, n)  # 11, 12
+        own = {"cache": cache, "maps": maps, **past(n, l_x, X)}
+        other = {"cache": cache, "maps": cross_maps, "mask": _keys(z_seen, X)}
+        for layer in self.decoder:  # 13: for l = 1, ..., L_dec do
+            X = layer(X, own, Z, other)  # 14 to 19
+        if cache is not None:
+            cache.length = l_x
+        return self.W_u(self.norm_dec(X))  # 21: return P = softmax(W_u X)
+
+    def cache(self, B):
+        """An empty Cache for B sequences."""
+        return Cache(B)
+
+    @no_grad()
+    def attention_maps(self, z, x, z_seen=None):
+        """Maps of encoder, decoder and decoder on encoder: arrays for each layer."""
+        maps = Maps([], [], [])
+        Z = self.encode(z, z_seen, maps.encoder)
+        self.decode(x, Z, z_seen, None, maps.decoder, maps.cross)
+        return Maps(*([alpha.data for alpha in part] for part in maps))
+
+
+class Maps(NamedTuple):
+    """Who takes how much of whom: lists of (B, H, T, S), one for each layer."""
+
+    encoder: list
+    decoder: list
+    cross: list
+
+
+# ---- what the three share -------------------------------------------------------
+def gelu(X):
+    """GELU in its tanh form, as GPT-2's and BERT's."""
+    return ops.gelu(X, approximate="tanh")
+
+
+def past(n, l_x, X):
+    """mask and causal for the tokens n, ..., l_x - 1, which see 0, ..., themselves."""
+    if n == 0:
+        return {"causal": True}
+    if n == l_x - 1:  # the last one sees all
+        return {}
+    t = np.arange(l_x)
+    return {"mask": beside(t <= t[n:, None], X)}  # (T, l_x)
+
+
+def _keys(seen, X):
+    """Which tokens may be seen, for all heads and queries: (B, S) -> (B, 1, 1, S)."""
+    return None if seen is None else beside(seen, X)[:, None, None]
+
+
+def _like(host, X):
+    """A NumPy array with X's device and dtype."""
+    return beside(host.astype(X.dtype), X)
+
+
+def _absolute(positions):
+    """positions, if W_p can hold them."""
+    if positions not in POSITIONS[:2]:
+        raise ValueError(
+            f"positions is {positions!r}, expected 'learned' or 'sinusoidal'; "
+            "only the DTransformer has others"
+        )
+    return positions
+
+
+def _draw(model, std, rng):
+    """Weights from N(0, std^2), biases 0."""
+    for name, p in model.named_parameters():
+        if p.ndim > 1:
+            init.normal_(p, std=std, rng=rng)
+        elif name.endswith("bias"):
+            init.zeros_(p)
+
+
+def _glorot(model, d_e, rng):
+    """Embeddings from N(0, 1 / d_e), matrices by Glorot and Bengio, biases 0."""
+    for name, p in model.named_parameters():
+        if "W_e" in name or "W_p" in name:
+            init.normal_(p, std=1 / math.sqrt(d_e), rng=rng)
+        elif p.ndim > 1:
+            init.xavier_uniform_(p, rng=rng)
+        elif name.endswith("bias"):
+            init.zeros_(p)
