@@ -252,8 +252,8 @@ class DTransformer(nn.Module):
         X = self.norm(X)  # 10: X[:, t] <- layer_norm(X[:, t] | gamma, beta)
         return self.W_u(X)  # 11: return P = softmax(W_u X), here without softmax
 
-    def _sight(self, n, l, X):
-        """What the tokens n, ..., l - 1 see of 0, ..., l - 1, for MHAttention."""
+    def _sight(self, n, l_x, X):
+        """What the tokens n, ..., l_x - 1 see of the first l_x."""
         sight = past(n, l_x, X)
         if self.positions == "rotary":
             cos_sin = nn.positions.rotation(l_x, self.d_head)
