@@ -7,6 +7,7 @@
 """
 
 from ..errors import missing_name
+from .captions import Captioned, Scene, captions, scenes
 from .idx import read_idx
 from .images import FASHION_CLASSES, fashion_mnist, mnist
 from .included import digits, karate_club
@@ -30,6 +31,7 @@ from .toy import (
 
 __all__ = [
     "BPETokenizer",
+    "Captioned",
     "CharTokenizer",
     "DATASETS",
     "DataLoader",
@@ -37,12 +39,14 @@ __all__ = [
     "FASHION_CLASSES",
     "Graph",
     "Labelled",
+    "Scene",
     "Subset",
     "TensorDataset",
     "Windows",
     "WordTokenizer",
     "addition",
     "available",
+    "captions",
     "checkerboard",
     "circles",
     "copying",
@@ -65,6 +69,7 @@ __all__ = [
     "reversing",
     "ring",
     "ring_centres",
+    "scenes",
     "shakespeare",
     "spirals",
     "swiss_roll",
