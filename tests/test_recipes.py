@@ -15,11 +15,14 @@ from scratchnn.cli.training import _config
 from scratchnn.data import DATASETS
 
 TEXTS = ("UNIT", "LOSS")
-FUNCTIONS = {
-    "load": 1, "build": 2, "train": 5, "losses": 4, "words": 2, "figures": 4,
-    "sample": 4,
+FUNCTIONS = {"build": 2, "train": 5, "losses": 4, "words": 2, "figures": 4}
+EITHER = [{"load": 1, "read": 1}, {"sample": 4, "write": 5, "translate": 3}]
+OPTIONAL = {
+    "batches": 1, "snapshot": 3, "chain": 3, "loader": 4, "size": 2, "counted": 1,
+    "texts": 4, "load": 1, "read": 1, "sample": 4, "write": 5, "translate": 3,
 }  # fmt: skip
-OPTIONAL = {"batches": 1, "snapshot": 3, "chain": 3}
+ASKED = {"SAMPLE": "sample", "WRITE": "write", "TRANSLATE": "translate"}
+SMALL = dict(width=16, heads=2, layers=1, batch=64)  # of a model of text
 
 
 @pytest.fixture(params=recipes.RECIPES)
@@ -38,6 +41,7 @@ def test_a_recipe_has_all_names_with_their_arguments(recipe):
     assert all(isinstance(getattr(recipe, name), str) for name in TEXTS)
     assert "\n" not in recipe.LOSS
     assert all(name.endswith(".png") for name in recipe.PICTURES)
+    assert all(any(hasattr(recipe, k) for k in either) for either in EITHER)
     wanted = FUNCTIONS | {k: n for k, n in OPTIONAL.items() if hasattr(recipe, k)}
     for name, n in wanted.items():
         least, most = arguments(getattr(recipe, name))
@@ -47,7 +51,8 @@ def test_a_recipe_has_all_names_with_their_arguments(recipe):
 def test_its_defaults_are_what_its_options_can_be_asked_for(recipe, tmp_path):
     name = recipe.__name__.rpartition(".")[2]
     for data, defaults in recipe.DATA.items():
-        assert data in DATASETS and ("steps" in defaults) != ("epochs" in defaults)
+        assert data in DATASETS or hasattr(recipe, "read")
+        assert ("steps" in defaults) != ("epochs" in defaults)
         config = {"model": name, "data": data, "seed": 0, "device": "cpu", "total": 1}
         config |= defaults
         (tmp_path / "config.json").write_text(json.dumps(config))
@@ -57,15 +62,21 @@ def test_its_defaults_are_what_its_options_can_be_asked_for(recipe, tmp_path):
 
 
 def test_sample_takes_the_options_that_it_announces(recipe):
-    asked = getattr(recipe, "SAMPLE", {})
-    named = inspect.signature(recipe.sample).parameters
-    takes_all = any(p.kind == p.VAR_KEYWORD for p in named.values())
-    assert takes_all or asked.keys() <= named.keys()
-    assert not asked.keys() & {"run", "n", "seed", "out"}
+    for options, part in ASKED.items():
+        asked = getattr(recipe, options, {})
+        if not asked and not hasattr(recipe, part):
+            continue
+        named = inspect.signature(getattr(recipe, part)).parameters
+        takes_all = any(p.kind == p.VAR_KEYWORD for p in named.values())
+        assert takes_all or asked.keys() <= named.keys()
+        known = {"run", "n", "seed", "out", "prompt", "text", "attention"}
+        assert not asked.keys() & known
 
 
 def test_nonsense_is_refused_by_every_option(recipe):
-    options = recipes.options(recipe) | getattr(recipe, "SAMPLE", {})
+    options = recipes.options(recipe)
+    for name in ASKED:
+        options = options | getattr(recipe, name, {})
     for name, (read, text) in options.items():
         assert text and "\n" not in text, name
         for wrong in ("", "nonsense", "nan"):
@@ -100,6 +111,9 @@ def untrained(recipe, data=None):
     """The run of a model before its first step, on a data set or its usual one."""
     name = recipe.__name__.rpartition(".")[2]
     asked = {"steps": 6} | ({"data": data} if data else {})
+    if hasattr(recipe, "read"):
+        known = recipes.options(recipe)
+        asked |= {k: value for k, value in SMALL.items() if k in known}
     return train.Run(_config(name, recipe, asked), "unused")
 
 
@@ -141,11 +155,21 @@ def test_a_chain_has_titles_and_samples(recipe):
                 assert x.shape[1:] == tuple(run.config["shape"])
 
 
+@having("sample")
 def test_a_sheet_of_a_few_samples_can_be_drawn(recipe):
     run = untrained(recipe)
     with no_grad():
         rng = np.random.default_rng(0)
         assert isinstance(recipe.sample(run.model.eval(), run.config, 3, rng), Figure)
+
+
+@having("texts")
+def test_what_it_writes_is_lines_and_the_same_with_the_same_seed(recipe):
+    run = untrained(recipe)
+    with no_grad():
+        state = run.model.eval(), run.config, run.test_set
+        x, y = (list(recipe.texts(*state, np.random.default_rng(7))) for _ in "12")
+    assert x == y and all(isinstance(line, str) for line in x) and x
 
 
 def test_held_out_losses_have_the_names_of_those_of_a_step(recipe):

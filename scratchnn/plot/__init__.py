@@ -7,6 +7,7 @@ be told apart in grey, and text is large enough for a telephone.
 """
 
 from .animate import animate
+from .attention import attention, attention_spread, entropy
 from .autoencoder import holes
 from .check import gradcheck
 from .classifier import confusion, guesses
@@ -42,6 +43,8 @@ __all__ = [
     "STYLE",
     "animate",
     "answers",
+    "attention",
+    "attention_spread",
     "best_discriminator",
     "codes",
     "completeness",
@@ -52,6 +55,7 @@ __all__ = [
     "diffusion_chain",
     "dimensions",
     "early_win",
+    "entropy",
     "games",
     "generator_slopes",
     "gradcheck",

@@ -57,7 +57,8 @@ A model of text has no `shape`, and in place of load and sample:
               `scratchnn translate RUN`;  TRANSLATE: as SAMPLE
               (one of write and translate is enough)
 
-config is a dict: DATA's defaults, overruled by what the user asked for. The model is in
+config is a dict: DATA's defaults, overruled by what the user asked for, and `total`,
+the steps of the whole run. The model is in
 training mode in `train` only. Options that don't go together raise OptionError in
 `build` or `sample`: a line that says what to type instead.
 """
@@ -79,6 +80,7 @@ RECIPES = {
     "dcgan": "GAN of convolutions (Radford et al. 2016)",
     "diffusion": "diffusion (Ho et al. 2020): draws by taking noise away, step by step",
     "latent_diffusion": "diffusion of a VAE's codes (Rombach et al. 2022): quick",
+    "gpt": "GPT (Radford et al. 2018): writes, a token at a time",
     "classifier": "tells digits apart, and judges what the other models draw",
 }
 

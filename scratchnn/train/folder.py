@@ -62,7 +62,7 @@ def _fault(config):
 def write_config(run):
     """Write config.json: whole, or not at all."""
     config = {k: v for k, v in run.config.items() if k != "tokenizer"}
-    text = json.dumps({**config, "total": run.total}, indent=2)
+    text = json.dumps(config, indent=2)
     part = run.folder / ".config.json.part"
     part.write_text(text + "\n")
     os.replace(part, run.folder / "config.json")

@@ -40,6 +40,7 @@ class Run:
         self.per_test = epochs * self.per_epoch
         if hasattr(self.recipe, "TESTS"):
             self.per_test = -(-self.total // self.recipe.TESTS)
+        self.config = config = {**config, "total": self.total}
         try:
             self.model, self.optimizers = self.recipe.build(config, self._rng(_INIT))
         except recipes.OptionError as error:
