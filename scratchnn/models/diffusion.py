@@ -128,7 +128,8 @@ def l_simple(model, x_0, y=None, p_uncond=0.1, rng=None):
 def drop_labels(y, classes, p_uncond=0.1, rng=None):
     """y (N,), where each label is replaced by `classes` with probability p_uncond.
 
-    Ho and Salimans, arXiv:2207.12598, algorithm 1, line 3.
+    Of captions (N, L) whole ones are: all their tokens. Ho and Salimans,
+    arXiv:2207.12598, algorithm 1, line 3.
     """
     if y is None:
         raise ValueError(
@@ -136,6 +137,7 @@ def drop_labels(y, classes, p_uncond=0.1, rng=None):
             "batches (x_0, y)"
         )
     dropped = beside(default_rng(rng).random(len(y)) < p_uncond, y)
+    dropped = dropped.reshape(len(y), *[1] * (y.ndim - 1))
     return np.where(dropped, classes, y)
 
 

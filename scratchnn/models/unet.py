@@ -56,7 +56,10 @@ class UNet(nn.Module):
         init.zeros_(self.last.bias)
 
     def forward(self, x_t, t, y=None):
-        e = ops.silu(self.tell(t, y, x_t))
+        return self.walk(x_t, self.tell(t, y, x_t))
+
+    def walk(self, x_t, e):
+        """Down and up again; e is what every block is told, see `tell`."""
         h, skips = self.first(x_t), []
         for blocks, halve in zip(self.down, self.halve):
             for block in blocks:
@@ -77,10 +80,10 @@ class UNet(nn.Module):
     def tell(self, t, y, x_t):
         """What the blocks are told of time and label: (N,), (N,) -> (N, 4 width)."""
         e = self.time(self._times[beside(t, x_t)])
-        if self.label is None:
-            return e
-        y = beside(np.full(len(x_t), self.classes), x_t) if y is None else y
-        return e + self.label(y)
+        if self.label is not None:
+            y = beside(np.full(len(x_t), self.classes), x_t) if y is None else y
+            e = e + self.label(y)
+        return ops.silu(e)
 
 
 class Residual(nn.Module):
