@@ -38,6 +38,7 @@ from .layers import (
     Upsample,
 )
 from .module import Module, parameters
+from .recurrent import GRU, LSTM, RNN
 from .spectral import SpectralNorm
 
 _typo = missing_name(__name__)
