@@ -99,7 +99,7 @@ class RNN(Module):
         x = swapaxes(x, 0, 1) if self.batch_first else x  # (T, B, input)
         before = self._unpacked(hx, x)
         if seen is not None:
-            seen = np.swapaxes(seen, 0, 1)[..., None]  # (T, B, 1)
+            seen = beside(np.swapaxes(seen, 0, 1)[..., None], x)  # (T, B, 1)
         after = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
