@@ -9,6 +9,7 @@ the losses and the training (11 to 13), generation.py the inference (14 and 15).
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -115,12 +116,14 @@ class Embed(nn.Module):
     """e_t = W_e[:, x[t]] + W_p[:, t]: algorithms 1 and 2, for all tokens of a batch.
 
     W_e (N_V, d_e) and W_p (l_max, d_e) are the paper's transposed. positions: "learned"
-    for a W_p that is trained, "sinusoidal" for a fixed one, others for none. scale: by
-    what W_e's rows are multiplied.
+    for a W_p that is trained, "sinusoidal" for a fixed one, others for none. scaled:
+    W_e is multiplied by sqrt(d_e), so that it doesn't drown in sines of size 1 (Vaswani
+    et al., arXiv:1706.03762, section 3.4).
     """
 
-    def __init__(self, N_V, d_e, l_max, positions, dropout=0.0, scale=1.0, rng=None):
-        self.N_V, self.l_max, self.scale = N_V, l_max, scale
+    def __init__(self, N_V, d_e, l_max, positions, dropout=0.0, scaled=False, rng=None):
+        self.N_V, self.l_max = N_V, l_max
+        self.scale = math.sqrt(d_e) if scaled else 1.0
         self.W_e = nn.Embedding(N_V, d_e, rng)
         if positions == "learned":
             self.W_p = nn.Embedding(l_max, d_e, rng)
@@ -210,9 +213,10 @@ class DTransformer(nn.Module):
     which turns queries and keys; "alibi", a penalty for distance. norm: "pre" as in the
     paper, or "post". d_mlp: 4 d_e if None. tied: W_u is W_e (GPT-2), one Tensor.
 
-    First values: N(0, 0.02^2), what is added to X divided by sqrt(2 L); GPT-2's, whose
-    GELU is the tanh form. Radford et al., "Language Models are Unsupervised Multitask
-    Learners", 2019, section 2.3.
+    First values: N(0, 0.02^2) at GPT-2's d_e of 768, the same share of 1 / sqrt(d_e) at
+    others; what is added to X divided by sqrt(2 L). As in GPT-2, whose GELU is the tanh
+    form: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019,
+    section 2.3.
     """
 
     def __init__(
@@ -223,15 +227,16 @@ class DTransformer(nn.Module):
             names = ", ".join(map(repr, POSITIONS))
             raise ValueError(f"positions is {positions!r}, expected one of {names}")
         self.l_max, self.H, self.d_head, self.positions = l_max, H, d_e // H, positions
-        self.embed = Embed(N_V, d_e, l_max, positions, dropout, rng=rng)
+        scaled = positions == "sinusoidal"
+        self.embed = Embed(N_V, d_e, l_max, positions, dropout, scaled, rng)
         how = d_e, H, d_mlp or 4 * d_e, gelu, norm, dropout, False, rng
         self.layers = nn.ModuleList([Layer(*how) for _ in range(L)])
         self.norm = nn.LayerNorm(d_e) if norm == "pre" else nn.Identity()
         self.W_u = nn.Linear(d_e, N_V, bias=False, rng=rng)
-        _draw(self, 0.02, rng)
+        _draw(self, partial(init.normal_, std=0.02 * math.sqrt(768 / d_e)), rng)
         for layer in self.layers:
             for last in (layer.attention.out_proj, layer.W_mlp2):
-                init.normal_(last.weight, std=0.02 / math.sqrt(2 * L), rng=rng)
+                last.weight.data /= math.sqrt(2 * L)
         if tied:
             self.W_u.weight = self.embed.W_e.weight
 
@@ -242,8 +247,8 @@ class DTransformer(nn.Module):
         maps: a list, which gets each layer's weights (B, H, T, S).
         """
         n = 0 if cache is None else cache.length
-        l_x = n + x.shape[1]  # 1: l <- length(x)
-        X = self.embed(x, n)  # 2, 3: X <- [e_1, ..., e_l]
+        X = self.embed(x, n)  # 1 to 3: X <- [e_1, ..., e_l]
+        l_x = n + X.shape[1]
         own = {"cache": cache, "maps": maps, **self._sight(n, l_x, X)}
         for layer in self.layers:  # 4: for l = 1, ..., L do
             X = layer(X, own)  # 5 to 8, Mask[t, t'] = [[t <= t']]
@@ -280,21 +285,22 @@ class ETransformer(nn.Module):
     """P[:, t] = P(x[t] | the rest of x): BERT, algorithm 9.
 
     d_f: the width of the last layer before W_u, d_e if None. d_mlp: 4 d_e if None.
-    First values N(0, 0.02^2), and the tanh form of GELU, as BERT's: Devlin et al.,
-    arXiv:1810.04805.
+    First values as the DTransformer's, N(0, 0.02^2) at d_e = 768, and the tanh form of
+    GELU: BERT's, Devlin et al., arXiv:1810.04805.
     """
 
     def __init__(
         self, N_V, d_e=128, L=4, H=4, d_mlp=None, l_max=64, dropout=0.0, d_f=None,
         positions="learned", norm="post", rng=None,
     ):  # fmt: skip
-        self.l_max, d_f = l_max, d_f or d_e
-        self.embed = Embed(N_V, d_e, l_max, _absolute(positions), dropout, rng=rng)
+        self.l_max, d_f, scaled = l_max, d_f or d_e, positions == "sinusoidal"
+        where = d_e, l_max, _absolute(positions), dropout, scaled, rng
+        self.embed = Embed(N_V, *where)
         how = d_e, H, d_mlp or 4 * d_e, gelu, norm, dropout, False, rng
         self.layers = nn.ModuleList([Layer(*how) for _ in range(L)])
         self.W_f, self.norm = nn.Linear(d_e, d_f, rng=rng), nn.LayerNorm(d_f)
         self.W_u = nn.Linear(d_f, N_V, bias=False, rng=rng)
-        _draw(self, 0.02, rng)
+        _draw(self, partial(init.normal_, std=0.02 * math.sqrt(768 / d_e)), rng)
 
     def forward(self, x, seen=None):
         """Scores of each token: x (B, T) -> (B, T, N_V). seen: see encode."""
@@ -332,16 +338,16 @@ class EDTransformer(nn.Module):
     "post" as in the paper, or "pre", which needs one more norm at the end of both
     halves. d_mlp: 4 d_e if None. tied: W_u is the target's W_e.
 
-    As in Vaswani et al., arXiv:1706.03762, section 3.4, embeddings are multiplied by
-    sqrt(d_e); they begin as N(0, 1 / d_e), other matrices by Glorot and Bengio's rule.
+    Embeddings are multiplied by sqrt(d_e), see Embed; they begin as N(0, 1 / d_e),
+    other matrices by Glorot and Bengio's rule.
     """
 
     def __init__(
         self, N_V, d_e=128, L_enc=2, L_dec=2, H=4, d_mlp=None, l_max=64, dropout=0.0,
         norm="post", N_V_source=None, positions="sinusoidal", tied=False, rng=None,
     ):  # fmt: skip
-        self.l_max, scale = l_max, math.sqrt(d_e)
-        where = d_e, l_max, _absolute(positions), dropout, scale, rng
+        self.l_max = l_max
+        where = d_e, l_max, _absolute(positions), dropout, True, rng
         self.embed = Embed(N_V, *where)
         self.embed_z = Embed(N_V_source, *where) if N_V_source else self.embed
         how = d_e, H, d_mlp or 4 * d_e, ops.relu, norm, dropout
@@ -350,7 +356,7 @@ class EDTransformer(nn.Module):
         last = nn.LayerNorm if norm == "pre" else lambda d_e: nn.Identity()
         self.norm_enc, self.norm_dec = last(d_e), last(d_e)
         self.W_u = nn.Linear(d_e, N_V, bias=False, rng=rng)
-        _glorot(self, d_e, rng)
+        _draw(self, init.xavier_uniform_, rng)
         if tied:
             self.W_u.weight = self.embed.W_e.weight
 
@@ -377,8 +383,8 @@ class EDTransformer(nn.Module):
         and (B, H, T, S) on z.
         """
         n = 0 if cache is None else cache.length
-        l_x = n + x.shape[1]  # 10: l_x <- length(x)
-        X = self.embed(x, n)  # 11, 12
+        X = self.embed(x, n)  # 10 to 12
+        l_x = n + X.shape[1]
         own = {"cache": cache, "maps": maps, **past(n, l_x, X)}
         other = {"cache": cache, "maps": cross_maps, "mask": _keys(z_seen, X)}
         for layer in self.decoder:  # 13: for l = 1, ..., L_dec do
@@ -444,21 +450,13 @@ def _absolute(positions):
     return positions
 
 
-def _draw(model, std, rng):
-    """Weights from N(0, std^2), biases 0."""
+def _draw(model, fill, rng):
+    """First values: matrices by `fill`, biases 0, a scaled W_e from N(0, 1 / d_e)."""
     for name, p in model.named_parameters():
         if p.ndim > 1:
-            init.normal_(p, std=std, rng=rng)
+            fill(p, rng=rng)
         elif name.endswith("bias"):
             init.zeros_(p)
-
-
-def _glorot(model, d_e, rng):
-    """Embeddings from N(0, 1 / d_e), matrices by Glorot and Bengio, biases 0."""
-    for name, p in model.named_parameters():
-        if "W_e" in name or "W_p" in name:
-            init.normal_(p, std=1 / math.sqrt(d_e), rng=rng)
-        elif p.ndim > 1:
-            init.xavier_uniform_(p, rng=rng)
-        elif name.endswith("bias"):
-            init.zeros_(p)
+    for m in model.modules():
+        if isinstance(m, Embed) and m.scale != 1:
+            init.normal_(m.W_e.weight, std=1 / m.scale, rng=rng)
