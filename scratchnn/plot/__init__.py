@@ -31,6 +31,7 @@ from .gan import (
 )
 from .images import images, latent_map, mosaic, reconstructions, traversal
 from .latent_diffusion import codes
+from .rl import marks, policies, reward_against_kl
 from .samples import samples
 from .style import COLOURS, GREY, INK, PALE, STYLE, new_figure, save, styled
 from .vae import completeness, continuity
@@ -65,15 +66,18 @@ __all__ = [
     "holes",
     "images",
     "latent_map",
+    "marks",
     "modes",
     "mosaic",
     "new_figure",
     "noise_arrows",
     "picture_rows",
     "places",
+    "policies",
     "profile",
     "quality_against_steps",
     "reconstructions",
+    "reward_against_kl",
     "rows",
     "samples",
     "save",

@@ -81,6 +81,9 @@ RECIPES = {
     "diffusion": "diffusion (Ho et al. 2020): draws by taking noise away, step by step",
     "latent_diffusion": "diffusion of a VAE's codes (Rombach et al. 2022): quick",
     "gpt": "GPT (Radford et al. 2018): writes, a token at a time",
+    "bert": "BERT (Devlin et al. 2019): fills gaps in a text",
+    "seq2seq": "Transformer (Vaswani et al. 2017): translates; also by gru or lstm",
+    "rlhf": "GPT that learns from marks (Ouyang et al. 2022): says what pleases",
     "classifier": "tells digits apart, and judges what the other models draw",
 }
 
