@@ -108,7 +108,8 @@ class Cache:
 
     def select(self, rows):
         """Go on with these sequences only, as beam search does: rows, integers."""
-        self.KV = {attention: KV[rows] for attention, KV in self.KV.items()}
+        for attention, KV in self.KV.items():
+            self.KV[attention] = KV[beside(rows, KV)]
         self.B = len(rows)
 
 
