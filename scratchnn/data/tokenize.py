@@ -310,7 +310,7 @@ def _merge(tokens, pair, new):
 class _Pairs:
     """How often each pair of tokens is side by side in some words, kept up to date.
 
-    A merge changes the counts of the words that hold its pair, and of no others.
+    A merge changes the counts of pairs in the words that hold its pair, no others.
     """
 
     def __init__(self, words, counts):
@@ -318,17 +318,11 @@ class _Pairs:
         self.frequency = Counter()
         self.places = defaultdict(set)  # pair: the numbers of words that may hold it
         for i, word in enumerate(self.words):
-            self._count(i, self.counts[i])
             for pair in zip(word, word[1:]):
+                self.frequency[pair] += self.counts[i]
                 self.places[pair].add(i)
         self.heap = [(-n, pair) for pair, n in self.frequency.items()]
         heapq.heapify(self.heap)
-
-    def _count(self, i, n):
-        """Each pair of word i occurs n times more."""
-        word = self.words[i]
-        for pair in zip(word, word[1:]):
-            self.frequency[pair] += n
 
     def most_frequent(self):
         """The pair that occurs most often, None if none does twice."""
@@ -341,20 +335,20 @@ class _Pairs:
 
     def merge(self, pair, new):
         """Make each `pair` one token `new`."""
-        changed = set()
+        change = Counter()
         for i in self.places.pop(pair):
-            before = self.words[i]
+            before, n = self.words[i], self.counts[i]
             after = _merge(before, pair, new)
-            if len(after) == len(before):  # an earlier merge took the pair apart
-                continue
-            self._count(i, -self.counts[i])
-            self.words[i] = after
-            self._count(i, self.counts[i])
-            changed.update(zip(before, before[1:]), zip(after, after[1:]))
+            for p in zip(before, before[1:]):
+                change[p] -= n
             for p in zip(after, after[1:]):
-                self.places[p].add(i)
-        for p in changed:
-            if self.frequency[p]:
+                change[p] += n
+                if new in p:
+                    self.places[p].add(i)
+            self.words[i] = after
+        for p, n in change.items():
+            if n:
+                self.frequency[p] += n
                 heapq.heappush(self.heap, (-self.frequency[p], p))
 
 
