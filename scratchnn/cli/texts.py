@@ -24,12 +24,12 @@ def generate(argv):
 
     import numpy as np
 
-    if seed is None:
-        seed = int(np.random.default_rng().integers(10_000))
-        print(f"seed {seed}", file=sys.stderr, flush=True)
-    rng = np.random.default_rng(seed)
     with _complaints("generate"), no_grad():
         recipe, model, config = _trained(folder, recipe)
+        if seed is None:
+            seed = int(np.random.default_rng().integers(10_000))
+            print(f"seed {seed}", file=sys.stderr, flush=True)
+        rng = np.random.default_rng(seed)
         for piece in recipe.write(model, config, prompt, n, rng, **asked):
             print(piece, end="", flush=True)
     print()

@@ -21,6 +21,7 @@ LOSS = (
 PICTURES = ("attention.png", "attention_spread.png")
 TESTS = text.TESTS
 FILE = "python"
+WRITTEN = 200  # tokens of a text that shows what it has learnt
 
 _BOOK = dict(
     batch=12, lr=1e-3, tokens="char", vocabulary=None, length=64, width=128, layers=4,
@@ -172,7 +173,7 @@ def _begin(prompt, config):
 
 
 def texts(model, config, test, rng):
-    """A text of 200 tokens, 8 names, or 8 held-out sums with the right answers."""
+    """A text of WRITTEN tokens, 8 names, or 8 held-out sums with the right answers."""
     if config["data"] == "addition":
         tokenizer = config["tokenizer"]
         for x in test.x[rng.choice(len(test.x), 8, replace=False)]:
@@ -181,10 +182,10 @@ def texts(model, config, test, rng):
             verdict = "" if said == f"{asked}={right}" else f"   wrong, it is {right}"
             yield said + verdict
     elif config["data"] == "names":
-        written = "".join(write(model, config, "", 200, rng))
+        written = "".join(write(model, config, "", WRITTEN, rng))
         yield from written.split("\n")[:8]
     else:
-        yield "".join(write(model, config, "", 200, rng))
+        yield "".join(write(model, config, "", WRITTEN, rng))
 
 
 def figures(model, config, test, rng):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import data, nn, optim
+from .. import data, optim
 from . import OptionError, choice, share, whole
 
 TOKENIZERS = ("char", "word", "bpe")
@@ -83,13 +83,23 @@ def pairs(parts, config, specials=("pad", "bos", "eos")):
     It is learnt from the first part: one vocabulary for source and target, as in
     Vaswani et al. (2017), section 5.1.
     """
-    both = [text for pair in parts[0] for text in pair]
+    train, *others = parts
+    both = [text for pair in train for text in pair]
     tokenizer = tokenizer_of(both, config, specials)
-    found = []
-    for part in parts:
-        z = [tokenizer.encode(source, eos=True) for source, _ in part]
-        x = [tokenizer.encode(target, bos=True, eos=True) for _, target in part]
-        found.append(Pairs(*(padded(a, config, tokenizer) for a in (z, x))))
+
+    def encoded(part):
+        for source, target in part:
+            z = tokenizer.encode(source, eos=True)
+            yield z, tokenizer.encode(target, bos=True, eos=True)
+
+    train = list(encoded(train))
+    short = [pair for pair in train if max(map(len, pair)) <= config["length"] + 1]
+    if len(short) > 0.99 * len(train):  # a few long ones are left out
+        train = short
+    found = [
+        Pairs(*(padded(side, config, tokenizer) for side in zip(*part)))
+        for part in (train, *map(encoded, others))
+    ]
     return *found, tokenizer
 
 
@@ -99,7 +109,7 @@ def padded(sequences, config, tokenizer):
     if longest > config["length"] + 1:
         raise OptionError(
             f"--length {config['length']} is too short for {config['data']}, where a "
-            f"line has up to {longest} tokens; take --length {longest}"
+            f"line has up to {longest} tokens; take --length {longest - 1}"
         )
     return data.pad(sequences, tokenizer.pad)[0]
 
@@ -204,7 +214,7 @@ def optimizers(model, config):
 def draw_from(model, rng):
     """Let dropout draw from rng: a resumed run goes on as if never stopped."""
     for module in model.modules():
-        if isinstance(module, nn.Dropout):
+        if "rng" in vars(module):
             module.rng = rng
 
 

@@ -13,8 +13,8 @@ from .folder import (
     reached,
     read,
     read_config,
-    tokenizer,
     typed,
+    with_tokenizer,
     write_config,
 )
 from .run import Run
@@ -90,7 +90,7 @@ def resumed(folder, asked):
     if length:
         config |= {"steps": None, "epochs": None, **length}
     config.pop("diverged", None)
-    run = Run(config | tokenizer(folder), folder).restore()
+    run = Run(with_tokenizer(config, folder), folder).restore()
     if run.total < run.step:
         raise RunError(
             f"{folder} is at step {run.step} already, past the {run.total} asked for"
@@ -108,7 +108,7 @@ def trained(folder):
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise RunError(f"there is no run in {folder}; scratchnn train vae makes one")
-    config = read_config(folder) | tokenizer(folder)
+    config = with_tokenizer(read_config(folder), folder)
     recipe = recipes.get(config["model"])
     model, _ = recipe.build(config, np.random.default_rng(0))
     path = folder / "model.safetensors"

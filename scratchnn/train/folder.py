@@ -68,19 +68,17 @@ def write_config(run):
     os.replace(part, run.folder / "config.json")
 
 
-def tokenizer(folder):
-    """{"tokenizer": that of the run in a folder}; {} if it has none."""
-    path = Path(folder) / "tokenizer.json"
-    if not path.exists():
-        return {}
+def with_tokenizer(config, folder):
+    """The config of the run in a folder, and its tokenizer if its model reads text."""
+    if not hasattr(recipes.get(config["model"]), "read"):
+        return config
     from .. import data
 
     try:
-        return {"tokenizer": data.tokenizer(path)}
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path} is damaged ({one_line(error)}); train again with another --out"
-        ) from None
+        tokenizer = data.tokenizer(Path(folder) / "tokenizer.json")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{one_line(error)}; train again with another --out") from None
+    return config | {"tokenizer": tokenizer}
 
 
 def reached(folder):
