@@ -217,6 +217,15 @@ def test_steps_are_the_rows_of_an_array():
         assert (x.grad == np.arange(1, n + 1)[:, None, None]).all()
 
 
+# What a reader sees
+
+
+def test_a_layer_of_many_parameters_is_shown_in_one_short_row():
+    shown = repr(nn.ModuleList([nn.LSTM(D, H, 2, bidirectional=True)])).splitlines()
+    count = 2 * (20 * 3 + 20 * 5 + 40) + 2 * (20 * 10 + 20 * 5 + 40)
+    assert shown[1].endswith(f"  weight_ih_l0 (20, 3), ... 16 in all  {count:,}")
+
+
 # What is refused
 
 

@@ -259,11 +259,13 @@ def _rows(module, name, indent, counted):
     """(label, shapes, number of values) of a module and of all within it."""
     tensors = [(k, t) for k, t in _members(module) if isinstance(t, Tensor)]
     new = {id(t): t.size for _, t in tensors if id(t) not in counted}
-    shapes = ", ".join(
+    shapes = [
         f"{k} {t.shape}" + (" shared" if id(t) in counted else "") for k, t in tensors
-    )
+    ]
+    if len(shapes) > 4:  # several recurrent layers: a row must fit a screen
+        shapes[1:] = [f"... {len(shapes)} in all"]
     counted.update(new)
-    yield f"{indent}{name}{_title(module)}", shapes, sum(new.values())
+    yield f"{indent}{name}{_title(module)}", ", ".join(shapes), sum(new.values())
     for k, m in _members(module):
         if isinstance(m, Module):
             yield from _rows(m, f"{k}: ", indent + "  ", counted)
