@@ -94,7 +94,8 @@ class TextUNet(UNet):
     y (N, L): the tokens of a caption for each picture, filled up with `pad`. A caption
     of nothing but pad says "anything", and so does y=None: it takes the part of the
     label `classes` in diffusion.py. encoder: an ETransformer, whose encode(y, seen)
-    gives (N, L, d_text). Every block asks the caption; the rest: see UNet.
+    gives (N, L, d_text). Every block asks the caption, and is told the mean of its
+    words together with the time (Saharia et al., section 2.3). The rest: see UNet.
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class TextUNet(UNet):
     ):  # fmt: skip
         super().__init__(channels, width, multipliers, blocks, T=T, rng=rng)
         self.encoder, self.classes = encoder, pad
+        self.pool = nn.Linear(d_text, 4 * width, bias=False, rng=rng)
+        init.zeros_(self.pool.weight)  # a caption changes nothing yet
         *widths, lowest = (width * m for m in multipliers)
 
         def informed(blocks, c):
@@ -114,11 +117,14 @@ class TextUNet(UNet):
 
     def tell(self, t, y, x_t):
         """Time and caption as the blocks hear them: a Told."""
-        e = super().tell(t, None, x_t)
+        e = self.time(self._times[beside(t, x_t)])
         seen = None if y is None else y != self.classes
         if y is None or y.ndim == 1 or not seen.any():  # nobody has a caption
-            return Told(e)
-        return Told(e, self.encoder.encode(y, seen), seen)
+            return Told(ops.silu(e))
+        text = self.encoder.encode(y, seen)  # (N, L, d_text)
+        share = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
+        mean = (text * share.astype(x_t.dtype)[..., None]).sum(axis=1)
+        return Told(ops.silu(e + self.pool(mean)), text, seen)
 
 
 # ---- training, in three stages --------------------------------------------------

@@ -34,6 +34,7 @@ from .latent_diffusion import codes
 from .rl import marks, policies, reward_against_kl
 from .samples import samples
 from .style import COLOURS, GREY, INK, PALE, STYLE, new_figure, save, styled
+from .text_to_image import captioned, word_maps
 from .vae import completeness, continuity
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "attention",
     "attention_spread",
     "best_discriminator",
+    "captioned",
     "codes",
     "completeness",
     "confusion",
@@ -84,4 +86,5 @@ __all__ = [
     "smooth",
     "styled",
     "traversal",
+    "word_maps",
 ]

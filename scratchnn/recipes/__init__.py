@@ -84,6 +84,7 @@ RECIPES = {
     "bert": "BERT (Devlin et al. 2019): fills gaps in a text",
     "seq2seq": "Transformer (Vaswani et al. 2017): translates; also by gru or lstm",
     "rlhf": "GPT that learns from marks (Ouyang et al. 2022): says what pleases",
+    "text_to_image": "reads a caption, draws it (Rombach et al. 2022), from two halves",
     "classifier": "tells digits apart, and judges what the other models draw",
 }
 
