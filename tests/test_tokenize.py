@@ -102,6 +102,13 @@ def test_a_character_of_several_bytes_appears_with_its_last():
     assert list(tok.stream(tok.encode("né🎉"))) == ["n", "", "é", "", "", "", "🎉", ""]
 
 
+def test_bytes_that_are_no_character_show_as_one():
+    e, acute = (4 + b for b in "é".encode())
+    assert BPE.decode([e, acute]) == "é" and BPE.decode([acute]) == "\ufffd"
+    assert BPE.decode([e, BPE.mask, 4 + ord("a")]) == "\ufffd<mask>a"
+    assert BPE.decode([4 + ord("a"), e]) == "a\ufffd"
+
+
 def test_merges_shorten_what_the_tokenizer_was_trained_on():
     text = data.python()[:20_000]
     tok = BPETokenizer.train(text, merges=300)
