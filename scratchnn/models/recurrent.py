@@ -55,9 +55,8 @@ class RecurrentSeq2Seq(nn.Module):
         self.embed_z = nn.Embedding(N_V_source, d_e, rng) if N_V_source else self.embed
         how = {"num_layers": L, "batch_first": True, "dropout": dropout, "rng": rng}
         n = 2 * hidden if attention else 0  # of the context c_i
-        read, write = CELLS[cell], CELLS[cell]
-        self.encoder = read(d_e, hidden, bidirectional=attention, **how)
-        self.decoder = write(d_e + n, hidden, **how)
+        self.encoder = CELLS[cell](d_e, hidden, bidirectional=attention, **how)
+        self.decoder = CELLS[cell](d_e + n, hidden, **how)
         self.attention = AdditiveAttention(hidden, n, rng) if attention else None
         self.W_s = nn.Linear(hidden, hidden, bias=False, rng=rng) if attention else None
         self.U_o = nn.Linear(hidden + d_e + n, 2 * d_e, rng=rng)
@@ -74,7 +73,7 @@ class RecurrentSeq2Seq(nn.Module):
         """What is known of the source, z (B, S): a Memory."""
         h, last = self.encoder(self.dropout(self.embed_z(z)), seen=z_seen)
         last = last if isinstance(last, tuple) else [last]
-        if self.attention:  # s_0 = tanh(W_s h_1 <-), each layer's; an LSTM's c likewise
+        if self.attention is not None:  # s_0 = tanh(W_s h_1 <-); so is an LSTM's c_0
             last = [F.tanh(self.W_s(part[1::2])) for part in last]
         layers = range(self.decoder.num_layers)
         return Memory(h, [[part[i] for part in last] for i in layers])
