@@ -170,30 +170,30 @@ def easy_to_say(tokenizer, answer):
     return reward
 
 
-def _taste(model, config, raw=False):
+def taste_of(model, config, raw=False):
     """The taste's marks, in standard deviations of the frozen GPT's."""
     reward = easy_to_say(config["tokenizer"], config["answer"])
     mean, deviation = (0.0, 1.0) if raw else model.scale[0].tolist()
     return lambda tokens, seen: (reward(tokens, seen) - mean) / deviation
 
 
-def _marks(model, config, raw=False):
+def marks_of(model, config, raw=False):
     """The marks that the policy is trained on, in the same unit."""
     if config["marks"] == "taste":
-        return _taste(model, config, raw)
+        return taste_of(model, config, raw)
     mean, deviation = (0.0, 1.0) if raw else model.scale[1].tolist()
     return lambda tokens, seen: (
         (model.judge.reward(tokens, seen).data - mean) / deviation
     )
 
 
-def _prompts(batch, config):
+def prompts_of(batch, config):
     return batch[:, : config["prompt"]]
 
 
 def _scaled(model, config, rewards, batch, rng):
     """Mean and deviation of a reward over 512 answers of rho, and not 0."""
-    x = np.tile(_prompts(batch, config), (-(-512 // len(batch)), 1))[:512]
+    x = np.tile(prompts_of(batch, config), (-(-512 // len(batch)), 1))[:512]
     found = rl.play(model.rho, model.rho, x, config["answer"], rewards, rng=rng).reward
     return [float(found.mean()), max(float(found.std()), 1e-6)]
 
@@ -215,7 +215,7 @@ def train(model, optimizers, batches, config, rng):
         if first is None:
             return
         model.rho.load_state_dict(model.policy.state_dict())
-        taste = _taste(model, config, raw=True)
+        taste = taste_of(model, config, raw=True)
         model.scale[0] = beside(_scaled(model, config, taste, first, rng), model.scale)
     some = _share(batches, writing + judging, model)
     for loss in _judging(model, optimizers["judge"], some, config, rng):
@@ -224,11 +224,11 @@ def train(model, optimizers, batches, config, rng):
         batches, first = _peek(batches)
         if first is None:
             return
-        judge = _marks(model, config, raw=True)
+        judge = marks_of(model, config, raw=True)
         model.scale[1] = beside(_scaled(model, config, judge, first, rng), model.scale)
     some = _Kept(batches)
     how = rl.ppo if config["method"] == "ppo" else rl.reinforce
-    prompts = (_prompts(batch, config) for batch in some)
+    prompts = (prompts_of(batch, config) for batch in some)
     walk = how(
         model.policy, model.rho, prompts, optimizers["policy"],
         _both(model, config, some), config["answer"], config["beta"], rng=rng,
@@ -269,7 +269,7 @@ class _Kept:
 
 def _both(model, config, kept):
     """The marks to train on; what the taste says of the same answers is noted."""
-    marks, taste = _marks(model, config), _taste(model, config)
+    marks, taste = marks_of(model, config), taste_of(model, config)
 
     def reward(tokens, seen):
         kept.taste = float(taste(tokens, seen).mean())
@@ -280,12 +280,12 @@ def _both(model, config, kept):
 
 def _judging(model, optimizer, batches, config, rng):
     """The reward model learns from pairs of rho's answers, one pair for each prompt."""
-    taste = _taste(model, config)
+    taste = taste_of(model, config)
 
     def comparisons():
         for batch in batches:
             kept.append(batch)
-            x = _prompts(batch, config)
+            x = prompts_of(batch, config)
             yield rl.compare(
                 model.rho, x, config["answer"], lambda *a: 2 * taste(*a), rng=rng
             )
@@ -315,7 +315,7 @@ def losses(model, batch, config, rng):
     if not float(model.scale[0, 1]) or _waits(model, config):
         return Loss(nats, nats, 0.0, 0.0, 0.0)
     kept = _Kept(())
-    rewards, x = _both(model, config, kept), _prompts(batch, config)
+    rewards, x = _both(model, config, kept), prompts_of(batch, config)
     found = rl.play(model.policy, model.rho, x, config["answer"], rewards, rng=rng)
     marks = rl.marks(found, config["beta"])
     return Loss(nats + marks.loss, nats, marks.reward, kept.taste, marks.kl)
@@ -374,7 +374,7 @@ def figures(model, config, test, rng, n=2000):
     starts = rng.integers(len(test.tokens) - P, size=n)
     prompts = test.tokens[starts[:, None] + np.arange(P)]
     ready = int(model.step) > config["gpt_steps"] and not _waits(model, config)
-    rewards = _marks(model, config, raw=not ready)
+    rewards = marks_of(model, config, raw=not ready)
     before = rl.play(model.rho, model.rho, prompts, answer, rewards, rng=rng).reward
     kl, *marks = model.history.T
     names = "the reward model's marks", "the taste's own"
@@ -382,14 +382,14 @@ def figures(model, config, test, rng, n=2000):
         names, marks = ["the taste's marks"], marks[:1]
     paths = {name: plot.smooth(kl, r, 25) for name, r in zip(names, marks)}
     unit = "standard deviations above the GPT"
-    yield plot.reward_against_kl(paths, _best(before), unit)
+    yield plot.reward_against_kl(paths, best_of(before), unit)
     some = prompts[: n // 4]
     after = rl.play(model.policy, model.rho, some, answer, rewards, rng=rng)
     what = "taste" if config["marks"] == "taste" else "reward model"
     yield plot.marks(before, after.reward, f"mark by the {what}, in deviations")
 
 
-def _best(r):
+def best_of(r):
     """(KL, reward) of the closed form, as far as N answers r (N,) of rho can tell.
 
     pi* = rho exp(r / beta) / Z gives answer i of a sample of rho the share w_i ~
