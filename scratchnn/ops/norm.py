@@ -21,6 +21,10 @@ from .shape import reshape
 @op
 def standardize(x, axis, eps=1e-5):
     """(x - mean) / sqrt(var + eps) over axes, var the mean squared deviation."""
+    return _standardized(x, axis, eps)
+
+
+def _standardized(x, axis, eps):
     y = x - np.mean(x, axis=axis, keepdims=True)
     y /= np.sqrt(np.mean(y * y, axis=axis, keepdims=True) + eps)
     return y
@@ -41,7 +45,7 @@ standardize.example(normal(3, 2, 5), axis=(0, 2), eps=0.1)
 @op
 def _normalize(x, weight, bias, axis, eps):
     """weight standardize(x) + bias; both broadcast, or are None for 1 and 0."""
-    return _affine(standardize(x, axis, eps), weight, bias)
+    return _affine(_standardized(x, axis, eps), weight, bias)
 
 
 def _normalize_rule(g, _y, x, weight, _bias, axis, eps):
@@ -78,7 +82,7 @@ def layer_norm(x, normalized_shape, weight=None, bias=None, eps=1e-5):
     for name, w in (("weight", weight), ("bias", bias)):
         if w is not None and w.shape != shape:
             raise ShapeError("layer_norm", f"{name} {w.shape} needs shape {shape}")
-    return _normalize(x, weight, bias, axis=tuple(range(-len(shape), 0)), eps=eps)
+    return _normalize(x, weight, bias, tuple(range(-len(shape), 0)), eps)
 
 
 layer_norm.example(normal(3, 5), 5, normal(5), normal(5))
