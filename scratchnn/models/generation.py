@@ -25,7 +25,7 @@ def distribution(logits, temperature=1.0, top_k=None, top_p=None):
     _check(temperature, top_k, top_p, logits.shape[-1])
     scores = np.asarray(logits, np.float64)
     if temperature == 0:
-        return (np.arange(scores.shape[-1]) == scores.argmax(-1)[:, None]).astype(float)
+        return np.eye(scores.shape[-1])[scores.argmax(-1)]
     order = np.argsort(-scores, axis=-1, kind="stable")  # the likeliest first
     scores = np.take_along_axis(scores, order, -1) / temperature
     q = np.exp(scores - scores[:, :1])
@@ -46,6 +46,13 @@ def draw(q, rng=None):
     below = np.cumsum(q, axis=-1)
     u = default_rng(rng).random((len(q), 1)) * below[:, -1:]
     return (below <= u).sum(-1)
+
+
+def choose(logits, temperature=1.0, top_k=None, top_p=None, rng=None):
+    """A token for each row of logits (B, N_V), drawn from `distribution`: (B,)."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    return draw(distribution(logits, temperature, top_k, top_p), rng)
 
 
 def _check(temperature, top_k, top_p, N_V):
@@ -79,7 +86,7 @@ def generate(
         if cache is None or cache.length + new.shape[1] > model.l_max:
             cache, new = None, x[:, -model.l_max :]  # places move on: begin again
         logits = last_logits(model(new, cache=cache))  # 3, 4: p <- P[:, l + i - 1]
-        y = draw(distribution(logits, temperature, top_k, top_p), rng)  # 5: q ~ p^1/tau
+        y = choose(logits, temperature, top_k, top_p, rng)  # 5: y ~ q ~ p^(1 / tau)
         if eos_token is not None:
             y = np.where(ended, eos_token, y)
             ended |= y == eos_token
@@ -109,7 +116,7 @@ def translate(
     while not ended.all() and x.shape[1] < l_max:  # 3: while y != eos_token do
         new = x if cache is None else x[:, -1:]
         logits = last_logits(model.decode(new, Z, z_seen, cache=cache))  # 4, 5
-        y = draw(distribution(logits, temperature, top_k, top_p), rng)  # 6: q ~ p^1/tau
+        y = choose(logits, temperature, top_k, top_p, rng)  # 6: y ~ q ~ p^(1 / tau)
         y = np.where(ended, eos_token, y)
         ended |= y == eos_token
         x = np.concatenate([x, y[:, None]], axis=1)  # 7: x^ <- [x^, y]
