@@ -200,6 +200,7 @@ def build(config, rng):
     schedule = noise.SCHEDULES[config["schedule"]](T)
     model = diffusion.Diffusion(network, schedule, (4, 8, 8), "v")
     model.learnt = np.zeros(2, np.int64)  # steps of text, and of pictures
+    model.nats = np.zeros(1)  # per hidden word, when the text was learnt
     optimizers = {}
     if config["encoder"] == "untrained":
         encoder.requires_grad_(False)
@@ -222,6 +223,7 @@ def build(config, rng):
 def train(model, optimizers, batches, config, rng):
     """The losses of each step: of the text, of pictures alone, of both together."""
     ema, adam, lr = (optimizers[name] for name in ("ema", "adam", "lr"))
+    ema.decay = _decay(model.learnt.sum(), config)
     reading = 0 if config["encoder"] == "untrained" else config["text_steps"]
     texts = _texts(batches, max(0, reading - int(model.learnt[0])), config, rng)
     if reading:
@@ -232,7 +234,9 @@ def train(model, optimizers, batches, config, rng):
             ema.decay = _decay(model.learnt[0], config)
             ema.update()
             yield Loss(loss.loss + 1, loss.loss, 1.0)
-    nats = _nats(model, _pictures()[1].y[:200])
+    if model.learnt[1] == 0:
+        model.nats[:] = _nats(model, _pictures()[1].y[:200])
+    nats = float(model.nats[0])
     batches = ((to_model(x), y) for x, y in batches)
     left = max(0, config["picture_steps"] - int(model.learnt[1]))
     alone = (x_0 for x_0, _ in itertools.islice(batches, left))
