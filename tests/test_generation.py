@@ -100,6 +100,12 @@ def test_wrong_settings_are_refused():
     for x in (np.zeros(3, int), np.zeros((1, 0), int)):
         with pytest.raises(ValueError, match=r"expected \(B, l\) with l at least 1"):
             next(gen.generate(decoder(), x, 1))
+    z, _ = sources(2)
+    for search in (gen.translate, gen.beam_search):
+        with pytest.raises(ValueError, match="bos_token is 4, eos_token is None; both"):
+            search(both(), z, None, BOS)
+    with pytest.raises(ValueError, match="beams is 0, expected at least 1"):
+        gen.beam_search(both(), z, None, BOS, EOS, beams=0)
 
 
 # ---- algorithm 14 ---------------------------------------------------------------

@@ -77,7 +77,8 @@ def generate(
     Algorithm 14, DInference, for a DTransformer. The model sees at most its last l_max
     tokens. temperature, top_k, top_p: see distribution. eos_token: a sequence that
     drew it goes on with it, and all end when each has. cached=False computes all
-    tokens at each step, and gives the same ones.
+    tokens at each step, and gives the same ones. Call model.eval() first, where it has
+    dropout.
     """
     rng, x = default_rng(rng), _tokens(x)
     cache, ended = model.cache(len(x)) if cached else None, np.zeros(len(x), bool)
@@ -106,9 +107,9 @@ def translate(
 
     Algorithm 15, EDInference, for an EDTransformer or another model with encode and
     decode. Sequences that have ended repeat eos_token. l_max: the most tokens, bos
-    among them; the model's if None. cached: see generate.
+    among them; the model's if None. cached: see generate. Call model.eval() first.
     """
-    rng, z = default_rng(rng), _tokens(z)
+    rng, z = default_rng(rng), _sources(z, bos_token, eos_token)
     B, l_max = len(z), l_max or model.l_max
     Z = model.encode(z, z_seen)
     cache, ended = model.cache(B) if cached else None, np.zeros(B, bool)
@@ -143,7 +144,9 @@ def beam_search(
     Translation System", arXiv:1609.08144, eq. (14), without coverage. beams=1 is
     greedy; as many beams as there are sentences find the likeliest of all.
     """
-    z = _tokens(z)
+    z = _sources(z, bos_token, eos_token)
+    if beams < 1:
+        raise ValueError(f"beams is {beams}, expected at least 1, which is greedy")
     B, l_max = len(z), l_max or model.l_max
     z, seen = _repeated(z, beams), _repeated(z_seen, beams)
     Z, cache = model.encode(z, seen), model.cache(B * beams)
@@ -196,6 +199,15 @@ def _tokens(x):
             "prompt is tokens[None], an empty one the token that text begins with"
         )
     return to_device(x, "cpu")
+
+
+def _sources(z, bos_token, eos_token):
+    if bos_token is None or eos_token is None:
+        raise ValueError(
+            f"bos_token is {bos_token}, eos_token is {eos_token}; both are needed: the "
+            "tokens between which a target stands in training"
+        )
+    return _tokens(z)
 
 
 def _repeated(x, beams):

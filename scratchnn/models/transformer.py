@@ -190,6 +190,8 @@ class Layer(nn.Module):
         """X (B, T, d_e), Z (B, S, d_e) -> (B, T, d_e): one turn of the paper's loop.
 
         own, other: how X attends to itself and to Z, the arguments of MHAttention.
+        Three steps are lines 5 and 6 of algorithms 9 and 10 (14 and 15 of 8), lines 16
+        and 17 of 8, and lines 7 and 8 (18 and 19).
         """
         X = self._add(X, self.norm1, lambda X: self.attention(X, **own))
         if Z is not None:
