@@ -47,14 +47,14 @@ def tokens(length=T, n=B, N_V=N_V, seed=0):
 # ---- the paper's lines ----------------------------------------------------------
 def mh(X, Z, part, Mask=None):
     """Algorithm 5 with the weights of a MHAttention."""
-    W, b = part.in_proj_weight.data, part.in_proj_bias.data
+    W, b = part.W_qkv.weight.data, part.W_qkv.bias.data
     d_e = len(X)
     width = d_e // H
     heads = []
     for h in range(H):
         rows = [slice(i * d_e + h * width, i * d_e + (h + 1) * width) for i in range(3)]
         heads.append(alg.QKV(*(p[r] for r in rows for p in (W, b))))
-    out = part.out_proj
+    out = part.W_o
     return alg.mh_attention(X, Z, heads, out.weight.data, out.bias.data, Mask)
 
 
@@ -81,8 +81,9 @@ def relu(x):
 
 def columns(x, embed):
     """Lines 2 and 3: e_t = W_e[:, x[t]] + W_p[:, t], a token in each column."""
-    W_e = embed.W_e.weight.data.T * embed.scale
-    W_p = (embed.W_p.weight.data if embed.learned else embed._W_p).T
+    W_e, W_p = embed.W_e.weight.data.T, np.asarray(embed.places().data).T
+    if embed.scaled:
+        W_e = W_e * math.sqrt(len(W_e))
     e = [
         alg.token_embedding(v, W_e) + alg.positional_embedding(t, W_p)
         for t, v in enumerate(x)
@@ -391,11 +392,11 @@ def test_a_loss_has_second_derivatives():
     layer, x = model.layers[0], tokens(4, 2, 5)
 
     def f(W, W_u, W_e):
-        layer.attention.in_proj_weight, model.W_u.weight = W, W_u
+        layer.attention.W_qkv.weight, model.W_u.weight = W, W_u
         model.embed.W_e.weight = W_e
         return training.d_loss(model, x).loss
 
-    leaves = layer.attention.in_proj_weight, model.W_u.weight, model.embed.W_e.weight
+    leaves = layer.attention.W_qkv.weight, model.W_u.weight, model.embed.W_e.weight
     gradcheck(f, *(p.data for p in leaves), order=2, mode="directional")
 
 
@@ -465,10 +466,10 @@ def test_first_values_have_the_papers_deviations():
         (model.embed.W_e.weight, std),
         (layer.W_mlp1.weight, std),
         (layer.W_mlp2.weight, std / 4),  # 2 L = 16 terms
-        (layer.attention.out_proj.weight, std / 4),
+        (layer.attention.W_o.weight, std / 4),
     ):
         assert abs(p.data.std() / expected - 1) < 5 / math.sqrt(2 * p.size)
-    assert (layer.attention.in_proj_bias.data == 0).all()
+    assert (layer.attention.W_qkv.bias.data == 0).all()
     assert (layer.norm1.weight.data == 1).all()
     first = float(training.d_loss(model, tokens(20, 50, 200)).loss)
     # It knows nothing yet: scores have the variance 64 std^2, and half of it is added.
@@ -496,6 +497,8 @@ def test_wrong_settings_and_tokens_are_refused():
         tf.DTransformer(N_V, positions="none")
     with pytest.raises(ValueError, match="positions is 'rotary', expected 'learned'"):
         tf.ETransformer(N_V, positions="rotary")
+    with pytest.raises(ValueError, match="H=3 heads must divide the width d_e=128"):
+        tf.ETransformer(N_V, H=3)
     with pytest.raises(ValueError, match="norm is 'both', expected 'pre' or 'post'"):
         tf.DTransformer(N_V, norm="both")
     model = tf.DTransformer(N_V, **SMALL)

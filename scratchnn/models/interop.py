@@ -15,7 +15,8 @@ from .transformer import DTransformer
 # (Conv1D) are (in, out); a Linear's are (out, in).
 NORMS = {"norm1": "ln_1", "norm2": "ln_2"}
 MATRICES = {
-    "attention.out_proj": "attn.c_proj",
+    "attention.W_qkv": "attn.c_attn",
+    "attention.W_o": "attn.c_proj",
     "W_mlp1": "mlp.c_fc",
     "W_mlp2": "mlp.c_proj",
 }
@@ -29,11 +30,8 @@ def _names(L):
     for i in range(L):
         ours, theirs = f"layers.{i}.", f"h.{i}."
         for kind in ("weight", "bias"):
-            turned = kind == "weight"
-            packed = f"{ours}attention.in_proj_{kind}"
-            yield packed, f"{theirs}attn.c_attn.{kind}", turned
             for a, b in MATRICES.items():
-                yield f"{ours}{a}.{kind}", f"{theirs}{b}.{kind}", turned
+                yield f"{ours}{a}.{kind}", f"{theirs}{b}.{kind}", kind == "weight"
             for a, b in NORMS.items():
                 yield f"{ours}{a}.{kind}", f"{theirs}{b}.{kind}", False
     for kind in ("weight", "bias"):

@@ -24,15 +24,19 @@ from ..recording import no_grad
 POSITIONS = ("learned", "sinusoidal", "rotary", "alibi")
 
 
-class MHAttention(nn.MultiheadAttention):
+class MHAttention(nn.Module):
     """W_o [Y^1; ...; Y^H] + b_o, each Y^h a head's attention: algorithm 5.
 
-    in_proj_weight (3 d_e, d_e) has W_q, W_k and W_v of all heads below each other, and
-    out_proj is W_o, so that one product makes all queries, keys and values.
+    W_qkv has the W_q, W_k and W_v of all heads below each other, (3 d_e, d_e), so that
+    one product makes all queries, keys and values; W_o (d_e, d_e).
     """
 
     def __init__(self, d_e, H, rng=None):
-        super().__init__(d_e, H, batch_first=True, rng=rng)
+        if d_e % H:
+            raise ValueError(f"H={H} heads must divide the width d_e={d_e}")
+        self.H = H
+        self.W_qkv = nn.Linear(d_e, 3 * d_e, rng=rng)
+        self.W_o = nn.Linear(d_e, d_e, rng=rng)
 
     def forward(
         self, X, Z=None, mask=None, causal=False, turn=None, cache=None, maps=None
@@ -44,47 +48,43 @@ class MHAttention(nn.MultiheadAttention):
         positions. cache: keys and values seen before, a Cache. maps: a list, which
         gets the weights (B, H, T, S).
         """
-        H = self.num_heads
         if Z is None:  # self-attention: queries, keys, values side by side in Q
-            Q, KV = F.linear(X, self.in_proj_weight, self.in_proj_bias), None
+            Q, KV = self.W_qkv(X), None
             if turn is not None or cache is not None or maps is not None:
                 Q, KV = self._apart(Q, turn)
             if cache is not None:
                 KV = cache.extend(self, KV)
         else:
-            Q, KV = self._ask(X), None if cache is None else cache.KV.get(self)
-            if KV is None:  # Z stays the same: its keys and values are kept
-                KV = self._answer(Z)
-                if cache is not None:
-                    cache.KV[self] = KV
+            d_e, (W, b) = X.shape[-1], (self.W_qkv.weight, self.W_qkv.bias)
+            Q, KV = F.linear(X, W[:d_e], b[:d_e]), None
+            if cache is not None:  # Z stays the same: its keys and values are kept
+                KV = cache.KV.get(self)
+            if KV is None:
+                KV = F.linear(Z, W[d_e:], b[d_e:])
+            if cache is not None:
+                cache.KV[self] = KV
         if maps is not None:
-            Q_h, K_h, _ = self._heads(Q, KV)
+            K = KV[..., : Q.shape[-1]]
+            Q_h, K_h = (ops.swapaxes(self._heads(M), 1, 2) for M in (Q, K))
             maps.append(attention_weights(Q_h, K_h, mask, causal))
-        return self.out_proj(ops.multihead_attention(Q, KV, H, mask, causal))
-
-    def _ask(self, X):
-        """W_q X + b_q"""
-        d_e = self.embed_dim
-        return F.linear(X, self.in_proj_weight[:d_e], self.in_proj_bias[:d_e])
-
-    def _answer(self, Z):
-        """W_k Z + b_k and W_v Z + b_v, side by side."""
-        d_e = self.embed_dim
-        return F.linear(Z, self.in_proj_weight[d_e:], self.in_proj_bias[d_e:])
+        return self.W_o(ops.multihead_attention(Q, KV, self.H, mask, causal))
 
     def _apart(self, QKV, turn):
         """Queries, and keys beside values; queries and keys turned by their place."""
-        d_e = self.embed_dim
+        d_e = QKV.shape[-1] // 3
         if turn is None:
             return QKV[..., :d_e], QKV[..., d_e:]
-        Q, K = (self._turned(QKV[..., i * d_e : (i + 1) * d_e], turn) for i in (0, 1))
-        return Q, ops.concatenate([K, QKV[..., 2 * d_e :]], axis=-1)
-
-    def _turned(self, X, turn):
-        B, T, d_e = X.shape
-        heads = ops.reshape(X, (B, T, self.num_heads, d_e // self.num_heads))
+        Q, K, V = ops.split(QKV, 3, axis=-1)
         cos, sin = (a[:, None] for a in turn)  # (T, 1, d / 2): the same in all heads
-        return ops.reshape(nn.positions.rotate(heads, cos, sin), (B, T, d_e))
+        Q, K = (
+            ops.reshape(nn.positions.rotate(self._heads(M), cos, sin), M.shape)
+            for M in (Q, K)
+        )
+        return Q, ops.concatenate([K, V], axis=-1)
+
+    def _heads(self, M):
+        """(B, T, H d) -> (B, T, H, d)"""
+        return ops.reshape(M, (*M.shape[:-1], self.H, M.shape[-1] // self.H))
 
 
 class Cache:
@@ -123,26 +123,31 @@ class Embed(nn.Module):
     """
 
     def __init__(self, N_V, d_e, l_max, positions, dropout=0.0, scaled=False, rng=None):
-        self.N_V, self.l_max = N_V, l_max
-        self.scale = math.sqrt(d_e) if scaled else 1.0
+        self.N_V, self.l_max, self.positions = N_V, l_max, positions
+        self.scaled = scaled
         self.W_e = nn.Embedding(N_V, d_e, rng)
         if positions == "learned":
             self.W_p = nn.Embedding(l_max, d_e, rng)
         elif positions == "sinusoidal":
             self._W_p = nn.positions.sinusoidal(l_max, d_e)
-        self.learned, self.placed = positions == "learned", positions in POSITIONS[:2]
         self.dropout = nn.Dropout(dropout, rng)
 
     def forward(self, x, n=0):
         """Tokens x (B, T), of which n are before, -> (B, T, d_e)."""
         x = self._checked(x, n)
         X = self.W_e(x)
-        if self.scale != 1:
-            X = X * self.scale
-        if self.placed:
-            W_p = self.W_p.weight if self.learned else self._W_p
+        if self.scaled:
+            X = X * math.sqrt(X.shape[-1])
+        W_p = self.places()
+        if W_p is not None:
             X = X + W_p[n : n + x.shape[1]]
         return self.dropout(X)
+
+    def places(self):
+        """W_p (l_max, d_e), or None."""
+        if self.positions == "learned":
+            return self.W_p.weight
+        return self._W_p if self.positions == "sinusoidal" else None
 
     def _checked(self, x, n):
         """x beside the weights, or a ValueError that says what is wrong with it."""
@@ -157,7 +162,7 @@ class Embed(nn.Module):
                 f"tokens are from {x.min()} to {x.max()}, expected 0 to {self.N_V - 1}:"
                 f" the model has a vocabulary of {self.N_V}"
             )
-        if self.placed and n + x.shape[1] > self.l_max:
+        if self.places() is not None and n + x.shape[1] > self.l_max:
             raise ValueError(
                 f"{n + x.shape[1]} tokens are more than the model's l_max="
                 f"{self.l_max} places; give the last {self.l_max}, or a larger l_max"
@@ -229,7 +234,7 @@ class DTransformer(nn.Module):
         if positions not in POSITIONS:
             names = ", ".join(map(repr, POSITIONS))
             raise ValueError(f"positions is {positions!r}, expected one of {names}")
-        self.l_max, self.H, self.d_head, self.positions = l_max, H, d_e // H, positions
+        self.l_max, self.H, self.positions = l_max, H, positions
         scaled = positions == "sinusoidal"
         self.embed = Embed(N_V, d_e, l_max, positions, dropout, scaled, rng)
         how = d_e, H, d_mlp or 4 * d_e, gelu, norm, dropout, False, rng
@@ -238,7 +243,7 @@ class DTransformer(nn.Module):
         self.W_u = nn.Linear(d_e, N_V, bias=False, rng=rng)
         _draw(self, partial(init.normal_, std=0.02 * math.sqrt(768 / d_e)), rng)
         for layer in self.layers:
-            for last in (layer.attention.out_proj, layer.W_mlp2):
+            for last in (layer.attention.W_o, layer.W_mlp2):
                 last.weight.data /= math.sqrt(2 * L)
         if tied:
             self.W_u.weight = self.embed.W_e.weight
@@ -264,7 +269,7 @@ class DTransformer(nn.Module):
         """What the tokens n, ..., l_x - 1 see of the first l_x."""
         sight = past(n, l_x, X)
         if self.positions == "rotary":
-            cos_sin = nn.positions.rotation(l_x, self.d_head)
+            cos_sin = nn.positions.rotation(l_x, X.shape[-1] // self.H)
             sight["turn"] = [_like(a[n:], X) for a in cos_sin]
         elif self.positions == "alibi":
             scores = nn.positions.alibi(self.H, l_x - n, l_x)
@@ -461,5 +466,6 @@ def _draw(model, fill, rng):
         elif name.endswith("bias"):
             init.zeros_(p)
     for m in model.modules():
-        if isinstance(m, Embed) and m.scale != 1:
-            init.normal_(m.W_e.weight, std=1 / m.scale, rng=rng)
+        if isinstance(m, Embed) and m.scaled:
+            W_e = m.W_e.weight
+            init.normal_(W_e, std=1 / math.sqrt(W_e.shape[1]), rng=rng)
