@@ -296,6 +296,50 @@ def test_maps_say_what_was_taken():
     np.testing.assert_allclose(maps.cross[0].sum(-1), 1)
 
 
+# ---- planted mistakes -----------------------------------------------------------
+def test_a_mask_with_one_token_too_many_is_seen(monkeypatch):  # M105
+    one_more = {"mask": np.tri(T, k=1, dtype=bool)}
+    monkeypatch.setattr(tf, "past", lambda n, l_x, X: one_more)
+    slope = slopes(decoder(), tokens(), 2)
+    assert slope[3] > 1e-3
+
+
+def test_keys_and_values_from_the_decoder_are_seen():  # M125
+    model, z, x = both(), tokens(S, N_V=6), tokens(seed=1)
+    for layer in model.decoder:
+        layer.cross.forward = lambda X, Z, mask, f=layer.cross.forward, **how: f(X)
+    Z = Tensor(model.encode(z).data, requires_grad=True)
+    slope = grad((model.decode(x, Z) + 0 * Z.sum()).sum(), Z).data
+    assert (slope == 0).all()
+
+
+def test_a_cache_that_counts_places_from_0_again_is_seen():
+    model, x = decoder(), tokens()
+    embed, cache = model.embed.forward, model.cache(B)
+    model.embed.forward = lambda x, n=0: embed(x, 0)
+    model(x[:, :3], cache=cache)
+    found = model(x[:, 3:], cache=cache).data
+    assert abs(found - model(x).data[:, 3:]).max() > 0.05
+
+
+def test_heads_cut_without_turning_are_seen(monkeypatch):  # M107
+    model, x = decoder(), tokens()
+    expected = probabilities(model(x))[0].T
+
+    def cut(X, heads):
+        return X.reshape(*X.shape[:-2], heads, X.shape[-2], X.shape[-1] // heads)
+
+    attention = tf.ops.attention
+    monkeypatch.setattr(
+        tf.ops,
+        "multihead_attention",
+        lambda Q, KV, H, mask, causal: attention(
+            *(cut(M, H) for M in tf.ops.split(Q, 3, axis=-1)), mask, causal
+        ).reshape(*Q.shape[:-1], -1),
+    )
+    assert abs(probabilities(model(x))[0].T - expected).max() > 0.05
+
+
 # ---- losses ---------------------------------------------------------------------
 def log_P(logits):
     return np.log(probabilities(logits))
