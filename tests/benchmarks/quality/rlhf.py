@@ -27,7 +27,10 @@ TITLES = {
     "letters": "RLHF, a reward model of single letters, beta 0.02",
     "betas": "RLHF, marks by the taste, four weights of the KL",
 }
-OPTIONS = {"taste": {"marks": "taste"}, "letters": {"judge": "letters", "beta": 0.02}}
+OPTIONS = {
+    "taste": {"marks": "taste"},
+    "letters": {"judge": "letters", "beta": 0.02, "policy_lr": 5e-4, "steps": 1600},
+}
 BETAS = (1.0, 0.5, 0.2, 0.05)
 
 
@@ -149,7 +152,7 @@ def betas(seed, folder=None, most=300, **options):
         starts = (rng.integers(last, size=64) for _ in range(most))
         batches = (train_set.tokens[s[:, None] + np.arange(P)] for s in starts)
         adam = optim.Adam(policy.parameters(), lr=config["policy_lr"])
-        walk = rl.ppo(
+        walk = rlhf.ppo(
             policy, model.rho, batches, adam, marks, config["answer"], beta, rng=rng
         )
         found = list(walk)
