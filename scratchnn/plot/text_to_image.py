@@ -13,7 +13,7 @@ def captioned(pictures, captions, title=None, columns=None):
     columns: a name for each of n.
     """
     r, n, h, w = pictures.shape
-    wide = 0.4 + 0.1 * max(map(len, captions))  # inches of the longest caption
+    wide = 0.6 + 0.105 * max(map(len, captions))  # inches of the longest caption
     figure = new_figure(wide + 0.62 * n, 0.3 + 0.62 * r * h / w + 0.4 * bool(title))
     axes = figure.subplots()
     _show(axes, pictures.reshape(-1, h, w), n)

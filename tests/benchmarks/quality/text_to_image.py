@@ -22,6 +22,7 @@ from texts import RUNS, SHEETS, script, trained
 
 TITLE = "text to image, encoder {}"
 TIMES = 4  # pictures of each caption
+STEPS = 9000  # half as many again as the command's
 
 
 @functools.cache
@@ -60,9 +61,8 @@ def obeyed(model, config, scenes, seed, guidance=None):
 def measure(encoder, seed, folder=None, **options):
     """A run and its figures, as a generator of (figure, bar, value)."""
     place = (folder or RUNS) / f"text_to_image-{encoder}-{seed}"
-    model, config, seconds = trained(
-        "text_to_image", "captions", seed, place, encoder=encoder, **options
-    )
+    how = {"steps": STEPS, "encoder": encoder} | options
+    model, config, seconds = trained("text_to_image", "captions", seed, place, **how)
     yield "training (minutes)", "", seconds / 60
     yield "held-out pictures that the classifier has right", "", judge()[1]
     seen, unseen = recipe.seen_scenes()
