@@ -33,9 +33,9 @@ _SENTENCES = dict(
 )  # fmt: skip
 
 DATA = {
-    "dates": dict(steps=1500, **_TASK),
-    "copy": dict(steps=800, **_TASK | dict(batch=80)),
-    "reverse": dict(steps=800, **_TASK | dict(batch=80)),
+    "dates": dict(steps=2000, **_TASK),
+    "copy": dict(steps=1500, **_TASK | dict(batch=80)),
+    "reverse": dict(steps=1500, **_TASK | dict(batch=80)),
     "addition": dict(steps=3000, **_TASK),
     "multi30k": dict(steps=4500, **_TASK | _SENTENCES),
 }
