@@ -230,6 +230,7 @@ def train(model, optimizers, batches, config, rng):
             return
         judge = marks_of(model, config, raw=True)
         model.scale[1] = beside(_scaled(model, config, judge, first, rng), model.scale)
+    model.eval()  # dropout would make the policy another one at each look
     some = _Kept(batches)
     how = ppo if config["method"] == "ppo" else rl.reinforce
     prompts = (prompts_of(batch, config) for batch in some)
@@ -283,8 +284,11 @@ def _both(model, config, kept):
 
 
 def _judging(model, optimizer, batches, config, rng):
-    """The reward model learns from pairs of rho's answers, one pair for each prompt."""
-    taste = taste_of(model, config)
+    """The reward model learns from pairs of rho's answers, one pair for each prompt.
+
+    Two deviations of taste apart, an answer is preferred 98 times of 100.
+    """
+    taste, kept = taste_of(model, config), []
 
     def comparisons():
         for batch in batches:
@@ -294,7 +298,6 @@ def _judging(model, optimizer, batches, config, rng):
                 model.rho, x, config["answer"], lambda *a: 2 * taste(*a), rng=rng
             )
 
-    kept = []
     for _ in rl.reward_training(model.judge, comparisons(), optimizer):
         nats = _text(model, kept.pop())
         yield Loss(nats, nats, 0.0, 0.0, 0.0)

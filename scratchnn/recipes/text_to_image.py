@@ -35,7 +35,7 @@ DATA = {
     "captions": dict(
         shape=[16, 16], steps=6000, text_steps=600, picture_steps=600, batch=64,
         lr=2e-3, encoder="fine_tuned", d_text=64, layers=2, width=32, T=500,
-        schedule="linear", ema=0.995, sampling=50, guidance=1.0,
+        schedule="linear", ema=0.995, sampling=50, guidance=2.0,
     )
 }  # fmt: skip
 OPTIONS = {
