@@ -11,7 +11,7 @@ import numpy as np
 from .. import data, plot
 from ..models import generation, transformer
 from ..models import transformer_training as training
-from . import OptionError, share, text, weight, whole
+from . import OptionError, choice, share, text, weight, whole
 
 UNIT = "nats per hidden token"
 LOSS = (
@@ -24,18 +24,22 @@ FILE = "python"
 GAP = "___"  # a hidden token, as it is typed
 
 _BOOK = dict(
-    batch=32, lr=2e-3, tokens="bpe", vocabulary=1024, length=48, width=128, layers=3,
-    heads=4, dropout=0.0, warmup=200, p_mask=0.15,
+    batch=16, lr=1e-3, tokens="word", vocabulary=2000, length=48, width=128, layers=2,
+    heads=4, dropout=0.0, warmup=200, norm="pre", p_mask=0.15,
 )  # fmt: skip
 
 DATA = {
-    "python": dict(steps=2500, **_BOOK),
-    "shakespeare": dict(steps=2500, **_BOOK),
+    "python": dict(steps=3000, **_BOOK),
+    "shakespeare": dict(steps=3000, **_BOOK),
 }
 
 OPTIONS = {
     **text.OPTIONS,
     "length": (lambda t: whole(t, least=2), text.OPTIONS["length"][1]),
+    "norm": (
+        choice("pre", "post"),
+        "layer_norm before a part, or after as in the paper, which learns later",
+    ),
     "p_mask": (share, "part of the tokens that is hidden"),
 }
 WRITE = {"temperature": (weight, "0 fills in the likeliest token; 1 draws; 0")}
@@ -72,7 +76,7 @@ def build(config, rng):
     sizes = (config[k] for k in ("width", "layers", "heads"))
     model = transformer.ETransformer(
         len(config["tokenizer"]), *sizes, l_max=config["length"],
-        dropout=config["dropout"], rng=rng,
+        dropout=config["dropout"], norm=config["norm"], rng=rng,
     )  # fmt: skip
     return model, text.optimizers(model, config)
 
@@ -137,7 +141,8 @@ def texts(model, config, test, rng):
             said, right = (tokenizer.decode([a[place]]) for a in (guess, row))
             wrong = "" if said == right else f", not: {right}"
             parts.append(f"[{said}{wrong}]" if gap[place] else right)
-        yield " ".join("".join(parts).split())
+        between = " " if config["tokens"] == "word" else ""
+        yield " ".join(between.join(parts).split())
 
 
 def figures(model, config, test, rng):
