@@ -56,8 +56,7 @@ def long_text(config, specials=()):
     cut = len(text) * 9 // 10
     known = text if config["tokens"] == "char" else text[:cut]
     tokenizer = tokenizer_of(known, config, specials)
-    parts = (Text(tokenizer.encode(part)) for part in (text[:cut], text[cut:]))
-    train, test = parts
+    train, test = (Text(tokenizer.encode(part)) for part in (text[:cut], text[cut:]))
     for part in (train, test):
         if len(part.tokens) <= config["length"]:
             raise OptionError(
