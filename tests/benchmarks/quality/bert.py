@@ -28,13 +28,18 @@ RECIPE = recipes.get("bert")
 
 # ---- gaps -----------------------------------------------------------------------
 def guessed(model, config, test, train):
-    """Shares of hidden held-out tokens that are guessed: by the model, by a unigram."""
+    """Shares of hidden held-out tokens that are guessed: by the model, by a unigram.
+
+    Words that are not in the vocabulary count for neither.
+    """
     rng, mask = np.random.default_rng(0), config["tokenizer"].mask
-    usual = np.bincount(train.tokens).argmax()
+    unk = config["tokenizer"].unk
+    usual = np.bincount(train.tokens[train.tokens != unk]).argmax()
     right, unigram = [], []
     with no_grad():
         for x in RECIPE.loader(test, 64, config):
             x_masked, hidden = training.masked(x, mask, 0.15, rng)
+            hidden = hidden & (x != unk)
             guess = model(x_masked).data.argmax(axis=-1)
             right.append((guess == x)[hidden])
             unigram.append((x == usual)[hidden])
