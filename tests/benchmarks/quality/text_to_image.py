@@ -26,7 +26,7 @@ STEPS = 9000  # half as many again as the command's
 
 
 @functools.cache
-def judge(steps=2500):
+def judge(steps):
     """(classifier, share of held-out pictures that it has right)."""
     rng = np.random.default_rng(0)
     model = classifier.Classifier((16, 16), 20, (32, 64), 128, rng=rng)
@@ -47,7 +47,7 @@ def class_of(labels):
     return labels[:, 0] + 10 * (labels[:, 1] - 1)
 
 
-def obeyed(model, config, scenes, seed, guidance=None):
+def obeyed(by, model, config, scenes, seed, guidance=None):
     """The share of pictures of some scenes that show the digit, as often as asked."""
     scenes = [scene for scene in scenes for _ in range(TIMES)]
     rng = np.random.default_rng([seed, 1])
@@ -55,7 +55,7 @@ def obeyed(model, config, scenes, seed, guidance=None):
         model, config, [scene.text for scene in scenes], rng, guidance=guidance
     )
     y = class_of(np.array([(scene.digit, scene.count) for scene in scenes]))
-    return float((classifier.probabilities(judge()[0], x).argmax(axis=1) == y).mean())
+    return float((classifier.probabilities(by, x).argmax(axis=1) == y).mean())
 
 
 def measure(encoder, seed, folder=None, **options):
@@ -64,17 +64,18 @@ def measure(encoder, seed, folder=None, **options):
     how = {"steps": STEPS, "encoder": encoder} | options
     model, config, seconds = trained("text_to_image", "captions", seed, place, **how)
     yield "training (minutes)", "", seconds / 60
-    yield "held-out pictures that the classifier has right", "", judge()[1]
+    by, right = judge(2500 if folder is None else 50)
+    yield "held-out pictures that the classifier has right", "", right
     seen, unseen = recipe.seen_scenes()
     bar = "at least 0.9" if encoder == "fine_tuned" else ""
-    share = obeyed(model, config, seen + unseen, seed)
+    share = obeyed(by, model, config, seen + unseen, seed)
     yield "pictures that show what was asked, of all captions", bar, share
-    share = obeyed(model, config, unseen, seed)
+    share = obeyed(by, model, config, unseen, seed)
     yield "the same, of captions that never had a picture", "", share
     for w in (0.0, 3.0):
-        share = obeyed(model, config, seen + unseen, seed, w)
+        share = obeyed(by, model, config, seen + unseen, seed, w)
         yield f"the same of all captions, guidance {w:g}", "", share
-    share = obeyed(model, config, seen + unseen, seed, -1.0)
+    share = obeyed(by, model, config, seen + unseen, seed, -1.0)
     yield "the same, the caption not heard", "", share
     if encoder == "fine_tuned" and seed == 0 and folder is None:
         rng = np.random.default_rng(0)
