@@ -175,7 +175,10 @@ def easy_to_say(tokenizer, answer):
 
 
 def taste_of(model, config, raw=False):
-    """The taste's marks, in standard deviations of the frozen GPT's."""
+    """The taste's marks as a reward, in standard deviations of the frozen GPT's.
+
+    raw: as they are.
+    """
     reward = easy_to_say(config["tokenizer"], config["answer"])
     mean, deviation = (0.0, 1.0) if raw else model.scale[0].tolist()
     return lambda tokens, seen: (reward(tokens, seen) - mean) / deviation
@@ -192,6 +195,7 @@ def marks_of(model, config, raw=False):
 
 
 def prompts_of(batch, config):
+    """The beginnings of windows of text, to be answered: (B, prompt)."""
     return batch[:, : config["prompt"]]
 
 
