@@ -1,5 +1,11 @@
 """Fixtures of the whole suite."""
 
+import os
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before NumPy and numba are imported:
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(2, share)))  # all want all cores
+
 import pytest
 import strict
 
