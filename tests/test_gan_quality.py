@@ -45,11 +45,11 @@ def test_plain_minimax_collapses(quality):
 )
 def test_a_short_run_of_dcgan_gets_nearer_to_the_digits(quality):
     dcgan = quality["dcgan"]
-    how = dict(channels=16, steps=300)
+    how = dict(channels=16, steps=400)
     found = []
     for _, model in dcgan.run(0, **how):
         x = dcgan.drawn(model, 1000, 0, **how)
         found.append(dcgan.report(x, "mnist"))
-    early, late = found  # of steps 30 and 300
-    assert late["frechet"] < early["frechet"] / 2
-    assert min(late["shares"]) > 0.01
+    early, late = found  # of steps 40 and 400
+    assert late["frechet"] < early["frechet"] / 3
+    assert sum(share > 0.02 for share in late["shares"]) >= 6  # of the ten classes
