@@ -9,6 +9,7 @@ figure of Goodfellow et al. 2014, table 1 (225 +- 2 for their GAN), of the test 
 under windows on 10,000 samples, of the width that suits 1,000 training pictures best.
 """
 
+import contextlib
 import pathlib
 
 import numpy as np
@@ -27,7 +28,10 @@ def config(**how):
 
 
 def run(seed, **how):
-    """Train a pair: (step, model) after the first epoch and at the end, a generator."""
+    """Train a pair: (step, model) after the first epoch and at the end, a generator.
+
+    The model has its averaged weights, as `scratchnn sample` has them.
+    """
     recipe, settings = recipes.get("dcgan"), config(**how)
     init, noise, shuffle = np.random.default_rng(seed).spawn(3)
     model, optimizers = recipe.build(settings, init)
@@ -38,11 +42,13 @@ def run(seed, **how):
     endless = (batch for _ in iter(int, 1) for batch in loader)
     steps = recipe.train(model, optimizers, endless, settings, noise)
     first = min(len(loader), total // 10 or 1)
+    ema = optimizers.get("ema")
     for i, step in zip(range(1, total + 1), steps):
         if not np.isfinite(step).all():
             raise FloatingPointError(f"step {i} gave {step}")
         if i in (first, total):
-            yield i, model
+            with ema.averaged() if ema else contextlib.nullcontext():
+                yield i, model
 
 
 def drawn(model, n, seed, **how):
