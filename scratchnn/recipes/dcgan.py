@@ -29,7 +29,7 @@ __all__ = [
 
 # Radford's lr of 2e-4 is for up to 1,024 maps; these learn faster with 1e-3.
 _MNIST = dict(
-    shape=[28, 28], epochs=8, batch=64, lr=1e-3, z=100, channels=32, norm="batch",
+    shape=[28, 28], epochs=5, batch=64, lr=1e-3, z=100, channels=32, norm="batch",
     **GAME | dict(decay=True, ema=0.99),
 )  # fmt: skip
 
