@@ -25,6 +25,14 @@ class RemoteFile(NamedTuple):
     mirrors: tuple[str, ...]
 
 
+def on_github(repository, commit, folder):
+    """The mirrors of a folder in a GitHub repository."""
+    return (
+        f"https://raw.githubusercontent.com/{repository}/{commit}/{folder}",
+        f"https://cdn.jsdelivr.net/gh/{repository}@{commit}/{folder}",
+    )
+
+
 def is_local(file):
     """Whether a file of the right name and size is on this machine (nothing read)."""
     places = [place for place in (_own_copy(file), _cached(file)) if place]

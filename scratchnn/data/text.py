@@ -12,15 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..random import default_rng
-from .download import RemoteFile, fetch
-
-
-def _on_github(folder, repository, commit, path):
-    """Where to get what is in a folder of a GitHub repository."""
-    return folder, (
-        f"https://raw.githubusercontent.com/{repository}/{commit}/{path}",
-        f"https://cdn.jsdelivr.net/gh/{repository}@{commit}/{path}",
-    )
+from .download import RemoteFile, fetch, on_github
 
 
 def _file(place, name, size, sha256):
@@ -28,13 +20,12 @@ def _file(place, name, size, sha256):
     return RemoteFile(f"{folder}/{name}", size, sha256, mirrors)
 
 
-_CHAR_RNN = _on_github(
-    "tinyshakespeare", "karpathy/char-rnn", "master", "data/tinyshakespeare/"
+_CHAR_RNN = (
+    "tinyshakespeare",
+    on_github("karpathy/char-rnn", "master", "data/tinyshakespeare/"),
 )
-_MAKEMORE = _on_github("names", "karpathy/makemore", "master", "")
-_MULTI30K = _on_github(
-    "multi30k", "multi30k/dataset", "master", "data/task1/raw/"
-)
+_MAKEMORE = "names", on_github("karpathy/makemore", "master", "")
+_MULTI30K = "multi30k", on_github("multi30k/dataset", "master", "data/task1/raw/")
 
 SHAKESPEARE = _file(
     _CHAR_RNN, "input.txt", 1115394,
