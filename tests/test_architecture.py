@@ -16,8 +16,8 @@ RANK = {
     "errors": 0, "random": 0, "recording": 0, "threads": 0, "op": 1, "tensor": 2,
     "backward": 3, "anomaly": 3, "opgraph": 4, "device": 4, "ops": 4, "kernels": 5,
     "methods": 5, "checkpoint": 5, "gradcheck": 6, "metrics": 6, "nn": 6, "optim": 6,
-    "data": 6, "models": 7, "plot": 7, "profiler": 7, "recipes": 8, "train": 9,
-    "cli": 10, "__main__": 11, "__init__": 11,
+    "data": 6, "symmetry": 7, "models": 7, "plot": 7, "profiler": 7, "recipes": 8,
+    "train": 9, "cli": 10, "__main__": 11, "__init__": 11,
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def names_used(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_library_has_its_place(path):
     own, used = part(path), set(names_used(path))
-    assert "pickle" not in used
+    assert "pickle" not in used or path.name == "planetoid.py"  # reads published ones
     assert "print" not in used or own == "cli"
     assert "numba" not in used or own in ("kernels", "cli")
     assert "matplotlib" not in used or own == "plot"

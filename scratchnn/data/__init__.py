@@ -8,11 +8,14 @@
 
 from ..errors import missing_name
 from .captions import Captioned, Scene, captions, scenes
+from .graphs import Graph, together
 from .idx import read_idx
 from .images import FASHION_CLASSES, fashion_mnist, mnist
 from .included import digits, karate_club
 from .loader import DataLoader, Subset, TensorDataset, random_split
-from .records import Graph, Labelled
+from .planetoid import citeseer, cora, pubmed
+from .random_graphs import grid_graph, molecules, ring_graph, stochastic_block_model
+from .records import Labelled
 from .registry import DATASETS, DataSet, available, load
 from .tasks import addition, copying, dates, reversing
 from .text import Windows, multi30k, names, python, shakespeare, text
@@ -28,6 +31,7 @@ from .toy import (
     spirals,
     swiss_roll,
 )
+from .tu import enzymes, mutag, proteins
 
 __all__ = [
     "BPETokenizer",
@@ -49,31 +53,42 @@ __all__ = [
     "captions",
     "checkerboard",
     "circles",
+    "citeseer",
     "copying",
+    "cora",
     "dates",
     "digits",
+    "enzymes",
     "fashion_mnist",
     "grid",
     "grid_centres",
+    "grid_graph",
     "karate_club",
     "load",
     "mnist",
+    "molecules",
     "moons",
     "multi30k",
+    "mutag",
     "names",
     "pack",
     "pad",
+    "proteins",
+    "pubmed",
     "python",
     "random_split",
     "read_idx",
     "reversing",
     "ring",
     "ring_centres",
+    "ring_graph",
     "scenes",
     "shakespeare",
     "spirals",
+    "stochastic_block_model",
     "swiss_roll",
     "text",
+    "together",
     "tokenizer",
 ]
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .records import Graph, Labelled
+from .graphs import Graph
+from .records import Labelled
 
 FOLDER = Path(__file__).parent / "bundled"
 SPLITS = {"all": slice(None), "train": slice(None, 1437), "test": slice(1437, None)}
@@ -30,13 +31,18 @@ def digits(split="all"):
 def karate_club():
     """Zachary's karate club: 34 members, 78 friendships, and who joined which club.
 
-    x (34, 34) is the identity, since members have no features; edge_index (2, 156)
-    holds each friendship both ways, sorted; y (34,) is 0 for the instructor's club
-    (node 0) and 1 for the officers' (node 33), as joined after the split.
-    Source: Zachary 1977, in the usual version with 78 edges.
+    A Graph. x (34, 34) is the identity, since members have no features; edge_index (2,
+    156) holds each friendship both ways, sorted; y (34,) is 0 for the instructor's club
+    (node 0) and 1 for the officers' (node 33), as joined after the split. train: these
+    two leaders; test: the others. Source: Zachary 1977, in the usual version with 78
+    edges.
     """
     with np.load(FOLDER / "karate_club.npz", allow_pickle=False) as file:
         edges, club = file["edges"].astype(np.int64), file["club"].astype(np.int64)
     both_ways = np.concatenate([edges, edges[:, ::-1]])  # (156, 2)
     edge_index = np.unique(both_ways, axis=0).T.copy()  # (2, 156)
-    return Graph(np.eye(len(club), dtype=np.float32), edge_index, club)
+    n = len(club)
+    return Graph(
+        np.eye(n, dtype=np.float32), edge_index, club, train=[0, n - 1],
+        test=np.arange(1, n - 1),
+    )  # fmt: skip

@@ -13,16 +13,3 @@ class Labelled(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
-
-
-class Graph(NamedTuple):
-    """One graph with labelled nodes: features, edges, classes.
-
-    x (N, F) float32, edge_index (2, E) int64, y (N,) int64. Column e of edge_index is
-    an edge from node edge_index[0, e] to node edge_index[1, e]; an undirected edge
-    takes two columns, one each way.
-    """
-
-    x: np.ndarray
-    edge_index: np.ndarray
-    y: np.ndarray

@@ -4,15 +4,17 @@ import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import images, included, tasks, text, toy
+from . import (
+    images, included, planetoid, random_graphs, tasks, text, toy, tu,
+)  # fmt: skip
 from .download import RemoteFile, is_local
 
 
 class DataSet(NamedTuple):
     """The entry of one data set: what it is, whose it is and how to load it.
 
-    kind is "images", "2-D", "graph", "text" or "pairs" (of texts); files are those it
-    needs from the network.
+    kind is "images", "2-D", "graph", "graphs", "text" or "pairs" (of texts); files are
+    those it needs from the network.
     """
 
     name: str
@@ -60,6 +62,33 @@ _SETS = (
         "none stated", "Zachary 1977", included.karate_club,
     ),
     DataSet(
+        "cora", "graph", "2,708 nodes, 5,278 undirected edges, 7 classes",
+        "MIT", "Sen et al. 2008, Yang et al. 2016", planetoid.cora,
+        tuple(planetoid.FILES["cora"].values()),
+    ),
+    DataSet(
+        "citeseer", "graph", "3,327 nodes, 4,552 undirected edges, 6 classes",
+        "MIT", "Sen et al. 2008, Yang et al. 2016", planetoid.citeseer,
+        tuple(planetoid.FILES["citeseer"].values()),
+    ),
+    DataSet(
+        "pubmed", "graph", "19,717 nodes, 44,324 undirected edges, 3 classes",
+        "MIT", "Namata et al. 2012, Yang et al. 2016", planetoid.pubmed,
+        tuple(planetoid.FILES["pubmed"].values()),
+    ),
+    DataSet(
+        "mutag", "graphs", "188 molecules, 2 classes", "none stated",
+        "Debnath et al. 1991", tu.mutag, (tu.FILES["MUTAG"],),
+    ),
+    DataSet(
+        "proteins", "graphs", "1,113 proteins, 2 classes", "none stated",
+        "Borgwardt et al. 2005", tu.proteins, (tu.FILES["PROTEINS"],),
+    ),
+    DataSet(
+        "enzymes", "graphs", "600 proteins, 6 classes", "none stated",
+        "Borgwardt et al. 2005", tu.enzymes, (tu.FILES["ENZYMES"],),
+    ),
+    DataSet(
         "python", "text", "0.5 million characters, about 100 different ones", "PSF",
         "Python's reference, inside Python", text.python,
     ),
@@ -81,6 +110,7 @@ _SETS = (
     _generated(tasks.reversing, "n pairs of 10 letters", "pairs"),
     _generated(tasks.addition, "n sums of two numbers", "pairs"),
     _generated(tasks.dates, "n dates and their ISO form", "pairs"),
+    _generated(random_graphs.molecules, "n graphs, 2 classes", "graphs"),
     _generated(toy.moons, "n points, 2 classes"),
     _generated(toy.circles, "n points, 2 classes"),
     _generated(toy.spirals, "n points, 2 classes"),
