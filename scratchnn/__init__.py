@@ -31,7 +31,7 @@ def __getattr__(name):
     """Parts that need heavier libraries are imported at their first use."""
     import importlib
 
-    if name in ("checkpoint", "models", "plot", "train"):
+    if name in ("checkpoint", "models", "plot", "symmetry", "train"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(
         f"scratchnn has no {name!r}{nearest(name, globals())}", name=name

@@ -149,7 +149,7 @@ def test_a_long_way_is_cut_down_to_100_frames_with_both_ends(scratchnn, monkeypa
     monkeypatch.setattr(duel, "chain", lambda *_: iter(way))
     drawn = []
 
-    def animate(frames, titles, path, fps, data):
+    def animate(frames, titles, path, fps, data, colours):
         drawn.extend(zip(titles, frames))
         path.write_text("")
 

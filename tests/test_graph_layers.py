@@ -369,12 +369,12 @@ def test_two_known_members_tell_the_rest_of_the_club(seed):
     A = graph.normalized_adjacency()
     model = G.gcn(34, 2, rng=rng)
     adam = snn.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
-    for _ in G.train(model, graph, A, adam, 200):
+    for _ in G.train(model, graph.x, A, graph.y, [graph.train] * 200, adam):
         pass
-    right = G.scores(model, graph, A).argmax(axis=1) == graph.y
+    right = G.scores(model, graph.x, A).argmax(axis=1) == graph.y
     assert right.sum() >= 30
     assert model.training
-    lone = G.scores(model, graph, A.with_values(0 * A.values)).argmax(axis=1)
+    lone = G.scores(model, graph.x, A.with_values(0 * A.values)).argmax(axis=1)
     assert len(set(lone)) == 1  # without the graph all others look alike
 
 

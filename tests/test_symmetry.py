@@ -230,11 +230,3 @@ def test_a_directed_graph_has_no_laplacian():
     one_way = data.Graph(edge_index=[[0], [1]], num_nodes=2)
     with pytest.raises(ValueError, match="between nodes 0 and 1 differ by direction"):
         spectral.laplacian(one_way)
-
-
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 30])
-def test_a_layout_has_a_place_for_every_node(n):
-    graph = data.ring_graph(n) if n > 2 else data.Graph(num_nodes=n)
-    places = spectral.layout(graph)
-    assert places.shape == (n, 2) and np.isfinite(places).all()
-    assert len(np.unique(places.round(6), axis=0)) == n

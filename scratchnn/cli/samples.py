@@ -107,10 +107,11 @@ def animate(argv):
 
     points = config.get("shape") == [2]
     data = recipe.load(config["data"])[1].x if points else None
+    colours = recipe.colours(config) if hasattr(recipe, "colours") else None
     out = asked.out or asked.run / f"{asked.of}.gif"
     drawn = _bar(titles, "drawing")
     try:
-        plot.animate(frames, drawn, out, asked.fps, data)
+        plot.animate(frames, drawn, out, asked.fps, data, colours)
     except OSError as error:
         raise UsageError(f"scratchnn animate: --out {out}: {error.strerror}") from None
     size = out.stat().st_size / 1e6

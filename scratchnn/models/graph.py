@@ -265,7 +265,7 @@ class GNN(nn.Module):
     ):
         self.layers = nn.ModuleList(layers)
         self.activation, self.residual = activation, residual
-        self.p, self.rng = dropout, rng
+        self.dropout = nn.Dropout(dropout, rng)
 
     def forward(self, X, A):
         """X (n, F) an array or a SparseMatrix, A (n, n) -> (n, d_out)."""
@@ -285,10 +285,9 @@ class GNN(nn.Module):
             yield H
 
     def _dropped(self, H):
-        how = dict(p=self.p, training=self.training, rng=self.rng)
         if isinstance(H, SparseMatrix):  # zeros stay zeros: the others are enough
-            return H.with_values(ops.dropout(H.values, **how))
-        return ops.dropout(H, **how)
+            return H.with_values(self.dropout(H.values))
+        return self.dropout(H)
 
 
 def gcn(d_in, classes, hidden=16, layers=2, dropout=0.5, residual=False, rng=None):
@@ -357,15 +356,14 @@ def losses(scores, y):
     return Loss(ops.cross_entropy(scores, y), wrong)
 
 
-def train(model, graph, A, optimizer, steps, nodes=None):
-    """Learn the classes of some nodes, as a generator: a Loss for each step.
+def train(model, x, A, y, batches, optimizer):
+    """Learn the classes of some nodes, as a generator: a Loss for each batch.
 
-    All nodes are seen in each step, with their edges; only those of `nodes`
-    (graph.train if None) tell their class.
+    All nodes, x (n, F), are seen in each step, with their edges, A (n, n). A batch is
+    the nodes that tell their class in this step: y (n,) of the others is not looked at.
     """
-    nodes = graph.train if nodes is None else nodes
-    for _ in range(steps):
-        found = losses(model(graph.x, A)[nodes], graph.y[nodes])
+    for nodes in batches:
+        found = losses(model(x, A)[nodes], y[nodes])
         optimizer.zero_grad()
         found.loss.backward()
         optimizer.step()
@@ -373,11 +371,11 @@ def train(model, graph, A, optimizer, steps, nodes=None):
 
 
 @no_grad()
-def scores(model, graph, A):
+def scores(model, x, A):
     """The scores of all nodes (n, classes), in use: without dropout."""
     before = model.training
     model.eval()
     try:
-        return model(graph.x, A).data
+        return model(x, A).data
     finally:
         model.train(before)

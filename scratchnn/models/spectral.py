@@ -87,20 +87,6 @@ def dirichlet_energy(H, L):
     return float((H * (L @ H)).sum() / max((H**2).sum(), np.finfo(H.dtype).tiny))
 
 
-def layout(graph):
-    """Places (n, 2) to draw the nodes at, so that neighbours are near.
-
-    The two waves of least frequency above 0, which are smooth along the edges.
-    """
-    n = graph.num_nodes
-    if n < 4:
-        angle = 2 * np.pi * np.arange(n) / max(n, 1)
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    both_ways = graph.to_undirected()
-    _, U = fourier_basis(laplacian(both_ways, normalized=False))
-    return U[:, 1:3]
-
-
 def _plus_diagonal(A, diagonal):
     """A + diag(diagonal), as a SparseMatrix with more entries."""
     own, n = np.arange(len(diagonal)), A.shape[0]

@@ -31,6 +31,7 @@ from .gan import (
 )
 from .images import images, latent_map, mosaic, reconstructions, traversal
 from .latent_diffusion import codes
+from .network import embedding, network, spring
 from .rl import marks, policies, reward_against_kl
 from .samples import samples
 from .style import COLOURS, GREY, INK, PALE, STYLE, new_figure, save, styled
@@ -58,6 +59,7 @@ __all__ = [
     "diffusion_chain",
     "dimensions",
     "early_win",
+    "embedding",
     "entropy",
     "games",
     "generator_slopes",
@@ -71,6 +73,7 @@ __all__ = [
     "marks",
     "modes",
     "mosaic",
+    "network",
     "new_figure",
     "noise_arrows",
     "picture_rows",
@@ -84,6 +87,7 @@ __all__ = [
     "samples",
     "save",
     "smooth",
+    "spring",
     "styled",
     "traversal",
     "word_maps",

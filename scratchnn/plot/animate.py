@@ -21,20 +21,23 @@ HOLD = 1.5  # seconds that the first and the last frame stay
 
 
 @styled
-def animate(frames, titles, path, fps=10, data=None):
+def animate(frames, titles, path, fps=10, data=None, colours=None):
     """Write frames, each pictures (n, H, W) or points (n, 2), as a GIF: whole or not.
 
     titles: one for each frame, walked while they are drawn, so that a caller can show
     progress. Points have the same axes in all frames; data (M, 2) is drawn pale behind
-    them. Raises ValueError if there is no frame, or none that can be drawn.
+    them, and colours (n,) are their classes. Raises ValueError if there is no frame, or
+    none that can be drawn.
     """
     from matplotlib.animation import PillowWriter
 
     frames = [as_array(x) for x in frames]
     if not frames:
         raise ValueError("there are no frames to draw; expected at least one")
-    start = _points if frames[0].ndim == 2 else _pictures
-    figure, title, show = start(frames, data)
+    if frames[0].ndim == 2:
+        figure, title, show = _points(frames, data, colours)
+    else:
+        figure, title, show = _pictures(frames)
     path = Path(path)
     part = path.with_name(f".part.{path.name}")
     writer = PillowWriter(fps=fps)
@@ -52,7 +55,7 @@ def animate(frames, titles, path, fps=10, data=None):
         part.unlink(missing_ok=True)
 
 
-def _pictures(frames, data):
+def _pictures(frames):
     """Figure, title and a function that shows a frame: a sheet of sharp pixels."""
     n = len(frames[0])
     columns = 10 if n % 10 == 0 else math.ceil(math.sqrt(n))
@@ -85,16 +88,26 @@ def _scale(sheets):
     return int(max(1, min(largest, fitting)))
 
 
-def _points(frames, data):
+def _points(frames, data, colours):
     """Figure, title and a function that shows a frame: a cloud in the plane."""
+    if colours is None:
+        colours = np.zeros(len(frames[0]), int)
     height = 480 + STRIP
     figure = Figure(figsize=(4.8, height / DPI), dpi=DPI)
     axes = figure.add_axes((70 / 480, 55 / height, 400 / 480, 400 / height))
     plane(axes, *square(frames, data))
     if data is not None:
         axes.plot(*as_array(data).T, ".", color=GREY, **PALE_DOTS)
-    (dots,) = axes.plot([], [], ".", color=COLOURS[0], **DOTS)
-    return figure, _title(figure, height), lambda x: dots.set_data(*x.T)
+    clouds = {
+        k: axes.plot([], [], ".", color=COLOURS[k % len(COLOURS)], **DOTS)[0]
+        for k in np.unique(colours)
+    }
+
+    def show(x):
+        for k, dots in clouds.items():
+            dots.set_data(*x[colours == k].T)
+
+    return figure, _title(figure, height), show
 
 
 def _title(figure, height):

@@ -32,12 +32,14 @@ and with these if it likes:
               read it, what --help says)}; `sample` gets those that were asked for
     snapshot(model, config, rng) -> array (n, *shape): samples, from the same noise at
               each call; the loop keeps about 40, for `scratchnn animate RUN`
+    colours(config)              -> (n,) classes, by which these points are coloured
     chain(model, config, rng)    a generator of (title, array (n, *shape)) on the way
               from noise to samples, for `scratchnn animate RUN --of sampling`
     loader(dataset, batch, config, rng=None)  the batches of an epoch, with a len; rng
               shuffles them. A DataLoader if left out
     size(batch, config)          -> what a batch counts for in the mean of held-out
               losses; the number of its samples
+    SETS      {data set, as it is typed: its name in data.DATASETS}, where they differ
     TESTS     how often in a run held-out losses are found; about each epoch, at most
               100 times
     counted(config)              -> what len(train[0]) counts, in words; "samples"
@@ -85,6 +87,7 @@ RECIPES = {
     "seq2seq": "Transformer (Vaswani et al. 2017): translates; also by gru or lstm",
     "rlhf": "GPT that learns from marks (Ouyang et al. 2022): says what pleases",
     "text_to_image": "reads a caption, draws it (Rombach et al. 2022), from two halves",
+    "gcn": "graph convolution (Kipf and Welling 2017): nodes learn from neighbours",
     "classifier": "tells digits apart, and judges what the other models draw",
 }
 
@@ -133,6 +136,13 @@ def load(name):
         data.load(name, 10_000, rng=np.random.default_rng(train)),
         data.load(name, 2_500, rng=np.random.default_rng(test)),
     )
+
+
+def draw_from(model, rng):
+    """Let dropout draw from rng: a resumed run goes on as if never stopped."""
+    for module in model.modules():
+        if "rng" in vars(module):
+            module.rng = rng
 
 
 # ---- how to read an option -------------------------------------------------------

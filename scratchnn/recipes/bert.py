@@ -11,7 +11,7 @@ import numpy as np
 from .. import data, plot
 from ..models import generation, transformer
 from ..models import transformer_training as training
-from . import OptionError, choice, share, text, weight, whole
+from . import OptionError, choice, draw_from, share, text, weight, whole
 
 UNIT = "nats per hidden token"
 LOSS = (
@@ -83,7 +83,7 @@ def build(config, rng):
 
 def train(model, optimizers, batches, config, rng):
     """The loss of each step: algorithm 12."""
-    text.draw_from(model, rng)
+    draw_from(model, rng)
     mask, rate = config["tokenizer"].mask, optimizers["rate"]
     how = mask, config["p_mask"], rng, rate, 1.0
     for loss in training.e_training(model, optimizers["adam"], batches, *how):

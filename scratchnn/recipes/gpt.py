@@ -11,7 +11,7 @@ import numpy as np
 from .. import data, plot
 from ..models import generation, transformer
 from ..models import transformer_training as training
-from . import OptionError, choice, positive, share, text, weight, whole
+from . import OptionError, choice, draw_from, positive, share, text, weight, whole
 
 UNIT = "nats per token"
 LOSS = (
@@ -106,7 +106,7 @@ def build(config, rng):
 
 def train(model, optimizers, batches, config, rng):
     """The loss of each step: algorithm 13."""
-    text.draw_from(model, rng)
+    draw_from(model, rng)
     adam, rate, pad = optimizers["adam"], optimizers["rate"], config["tokenizer"].pad
     batches = map(_tokens, batches)
     for loss in training.d_training(model, adam, batches, rate, clip=1.0, pad=pad):

@@ -19,7 +19,9 @@ from ..device import beside
 from ..models import generation, rl, transformer
 from ..models import transformer_training as training
 from ..nn import init
-from . import OptionError, choice, gpt, positive, switch, text, weight, whole
+from . import (
+    OptionError, choice, draw_from, gpt, positive, switch, text, weight, whole,
+)  # fmt: skip
 
 UNIT = ""
 LOSS = (
@@ -209,7 +211,7 @@ def _scaled(model, config, rewards, batch, rng):
 # ---- training -------------------------------------------------------------------
 def train(model, optimizers, batches, config, rng):
     """The losses of each step: of writing, of judging, of pleasing the judge."""
-    text.draw_from(model, rng)
+    draw_from(model, rng)
     writing, judging = config["gpt_steps"], config["judge_steps"]
     judging = 0 if config["marks"] == "taste" else judging
     walk = training.d_training(

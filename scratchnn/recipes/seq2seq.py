@@ -11,7 +11,7 @@ import numpy as np
 from .. import data, optim, plot
 from ..models import generation, recurrent, transformer
 from ..models import transformer_training as training
-from . import OptionError, choice, share, switch, text, whole
+from . import OptionError, choice, draw_from, share, switch, text, whole
 
 UNIT = "nats per token"
 LOSS = (
@@ -141,7 +141,7 @@ def build(config, rng):
 
 def train(model, optimizers, batches, config, rng):
     """The loss of each step: algorithm 11."""
-    text.draw_from(model, rng)
+    draw_from(model, rng)
     pad = config["tokenizer"].pad
     batches = ((z, x, z != pad) for z, x in batches)
     how = config["label_smoothing"], pad, optimizers["rate"], 1.0

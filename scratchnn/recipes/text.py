@@ -210,13 +210,6 @@ def optimizers(model, config):
     return {"adam": adam, "rate": optim.LambdaLR(adam, rate)}
 
 
-def draw_from(model, rng):
-    """Let dropout draw from rng: a resumed run goes on as if never stopped."""
-    for module in model.modules():
-        if "rng" in vars(module):
-            module.rng = rng
-
-
 # ---- words ----------------------------------------------------------------------
 def unsure(nats, config):
     """A loss in a sentence."""
