@@ -12,10 +12,11 @@ arXiv:1710.10903: 8 heads of 8, dropout 0.6, weight decay 5e-4, Adam 0.005, unti
 neither loss nor accuracy of the validation nodes was better for 100 epochs; the weights
 are those of the least validation loss.
 
-Graphs: Xu et al.'s protocol, arXiv:1810.00826, section 7: ten stratified folds, 350
-epochs of 50 batches of 32, Adam 0.01 halved every 50, and of the mean accuracy of the
+Graphs: after Xu et al., arXiv:1810.00826, section 7: ten stratified folds, GIN-0 of
+five layers, batches of 32, Adam 0.01 halved four times, and of the mean accuracy of the
 ten folds that of the best epoch, which is optimistic: the same folds choose and judge.
-Beside it, what the last epoch has.
+Beside it, what the last epoch has. An epoch is one pass over nine folds, 200 of them
+for MUTAG and 100 for PROTEINS, where the paper has 350 of 50 batches.
 """
 
 import sys
@@ -96,8 +97,12 @@ def folds(y, rng, k=10):
     return [np.sort(part) for part in parts]
 
 
-def gin(dataset, seed, epochs=350, steps=50, batch=32, hidden=32, only=None):
+EPOCHS = {"mutag": 200, "proteins": 100}
+
+
+def gin(dataset, seed, epochs=None, batch=32, hidden=32, only=None):
     """Accuracy in % on each held-out fold after each epoch: (folds, epochs)."""
+    epochs = epochs or EPOCHS[dataset]
     rng, some = np.random.default_rng(seed), data.load(dataset)
     y = np.array([int(graph.y[0]) for graph in some])
     curves, parts = [], folds(y, rng)
@@ -105,11 +110,12 @@ def gin(dataset, seed, epochs=350, steps=50, batch=32, hidden=32, only=None):
         learn = np.concatenate(parts[:k] + parts[k + 1 :])
         model = graphs.GIN(some[0].x.shape[1], int(y.max()) + 1, hidden, rng=rng)
         adam = optim.Adam(model.parameters(), lr=0.01)
-        rate = optim.StepLR(adam, 50, 0.5)
+        rate = optim.StepLR(adam, -(-epochs // 5), 0.5)
         test, curve = data.together([some[i] for i in held]), []
         for _ in range(epochs):
-            for _ in range(steps):
-                drawn = rng.choice(learn, min(batch, len(learn)), replace=False)
+            order = rng.permutation(learn)
+            for first in range(0, len(order), batch):
+                drawn = order[first : first + batch]
                 step(model, adam, data.together([some[i] for i in drawn]))
             rate.step()
             curve.append(100 * judged(model, test))
@@ -153,7 +159,7 @@ def run_nodes(name, dataset, seeds, quick):
 
 
 def run_gin(name, dataset, seeds, quick):
-    short = dict(epochs=3, steps=5, only=2) if quick else {}
+    short = dict(epochs=3, only=2) if quick else {}
     best, last, seconds = [], [], []
     for seed in seeds:
         with common.clock() as spent:
