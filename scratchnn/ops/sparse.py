@@ -84,7 +84,7 @@ def _checked(name, places, n):
             f"Pattern: {name}[{e}] is {int(places[e])}; the shape has {n} {name}"
             + (f", 0 to {n - 1}" if n else "")
         )
-    return places.astype(np.intp, copy=False)
+    return places.astype(np.intp, order="C", copy=False)  # np.nonzero's are strided
 
 
 class SparseMatrix:
