@@ -187,7 +187,6 @@ def _fits(x, n):
 
 def _multiply(values, x, pattern):
     starts, columns, order = pattern.by_row
-    values = np.ascontiguousarray(values)
     if order is not None:
         sorted_values = np.empty(len(order), np.float32)
         share(_pick, (order, sorted_values), (values,), team(order, LEAST))
