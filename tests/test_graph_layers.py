@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from graphs import dense, graphs
+from drawn_graphs import dense, graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from graphs import dense, graphs
+from drawn_graphs import dense, graphs
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from graphs import graphs
+from drawn_graphs import graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -2,8 +2,9 @@
 
     SCRATCHNN_DATA=... python tests/benchmarks/quality/graphs.py [RUN ...] [--seeds ...]
 
-Runs: gcn, gat, mlp (nodes of Cora, Citeseer, Pubmed; 20 seeds if none are named) and
-gin (MUTAG, PROTEINS: one seed is ten folds).
+Runs: gcn, gat, mlp (nodes of Cora, Citeseer, Pubmed; 20 seeds if none are named), depth
+(a GCN of 1 to 16 layers on Cora: it says less and less) and gin (MUTAG, PROTEINS: one
+seed is ten folds).
 
 Nodes: the public split of Planetoid, features whose rows sum to 1. gcn and mlp are
 Kipf and Welling's, arXiv:1609.02907: two layers, 16 hidden, dropout 0.5, weight decay
@@ -19,14 +20,18 @@ Beside it, what the last epoch has. An epoch is one pass over nine folds, 200 of
 for MUTAG and 100 for PROTEINS, where the paper has 350 of 50 batches.
 """
 
+import pathlib
 import sys
 
 import common
 import numpy as np
 
-from scratchnn import data, optim
+from scratchnn import data, no_grad, optim, plot
 from scratchnn.models import graph as graphs
+from scratchnn.models import spectral
 from scratchnn.recipes import gcn as recipe
+
+DOCS = pathlib.Path(__file__).parents[3] / "docs" / "results"
 
 BARS = {
     ("gcn", "cora"): "at least 81.0", ("gcn", "citeseer"): "at least 70.0",
@@ -36,7 +41,7 @@ BARS = {
 }  # fmt: skip
 ON = {
     "gcn": ("cora", "citeseer", "pubmed"), "gat": ("cora", "citeseer"),
-    "mlp": ("cora",), "gin": ("mutag", "proteins"),
+    "mlp": ("cora",), "depth": ("cora",), "gin": ("mutag", "proteins"),
 }  # fmt: skip
 
 
@@ -83,6 +88,49 @@ def surprise(scores, y):
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     wrong = (scores.argmax(axis=1) != y).mean()
     return -log_p[np.arange(len(y)), y].mean(), wrong
+
+
+# ---- depth ----------------------------------------------------------------------
+DEPTHS = (1, 2, 4, 8, 16)
+
+
+def deep(dataset, layers, residual, seed, steps=200):
+    """(accuracy in %, Dirichlet energy of the last hidden layer) of a GCN."""
+    rng, graph = np.random.default_rng(seed), recipe.graph_of(dataset)
+    asked = dict(data=dataset, net="gcn", layers=layers, residual=residual)
+    model, adam = recipe.build(recipe.DATA[dataset] | asked, rng)
+    x, A, y = recipe._inputs(asked, model)
+    for _ in graphs.train(model, x, A, y, [graph.train] * steps, adam):
+        pass
+    with no_grad():
+        *hidden, out = model.eval().hidden(x, A)
+    right = out.data.argmax(axis=1)[graph.test] == y[graph.test]
+    inner = (hidden[-1] if hidden else out).data
+    L = spectral.laplacian(graph.add_self_loops())
+    return 100 * right.mean(), spectral.dirichlet_energy(inner, L)
+
+
+def run_depth(name, dataset, seeds, quick):
+    kept = dict(run=f"GCN by depth, {dataset}", bar="", seeds=seeds)
+    panels = {"right, of 1,000 test nodes (%)": {}, "Dirichlet energy": {}}
+    for residual in (False, True):
+        label = "with residuals" if residual else "plain"
+        means = []
+        for layers in DEPTHS[: 2 if quick else None]:
+            with common.clock() as spent:
+                found = [
+                    deep(dataset, layers, residual, seed, 10 if quick else 200)
+                    for seed in seeds
+                ]
+            seconds = spent[0] / len(seeds)
+            for figure, values in zip(panels, zip(*found)):
+                figure = f"{layers} layers, {label}: {figure}"
+                yield dict(kept, figure=figure, values=values, seconds=seconds)
+            means.append(np.mean(found, axis=0))
+        for panel, values in zip(panels.values(), zip(*means)):
+            panel[label] = DEPTHS[: len(values)], values
+    if not quick:
+        plot.save(plot.curves(panels, "layers", ""), DOCS / "graph-depth.png")
 
 
 # ---- graphs ---------------------------------------------------------------------
@@ -180,10 +228,10 @@ def main(argv=None):
         sys.exit(f"no run {', '.join(unknown)}; there are {', '.join(ON)}")
     for name in asked.runs or ON:
         seeds = asked.seeds
-        if name == "gin" and len(seeds) == 20:
-            seeds = seeds[:1]
+        if len(seeds) == 20:
+            seeds = seeds[: {"gin": 1, "depth": 3}.get(name)]
         for dataset in ON[name]:
-            measure = run_gin if name == "gin" else run_nodes
+            measure = {"gin": run_gin, "depth": run_depth}.get(name, run_nodes)
             rows = list(measure(name, dataset, seeds[: 1 if asked.quick else None],
                                 asked.quick))  # fmt: skip
             command = f"python tests/benchmarks/quality/graphs.py {name} --seeds "
