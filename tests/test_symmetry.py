@@ -95,6 +95,19 @@ def test_eigenvectors_have_no_sign_and_their_squares_do_not_care():
     assert symmetry.check(lambda U: U * (U**2), flips, some, rng=seeded())
 
 
+def test_waves_of_equal_frequency_have_no_basis_but_a_plane():
+    """On a ring each frequency comes twice: any turned pair of waves is as good."""
+    Lambda, U = spectral.fourier_basis(spectral.laplacian(data.ring_graph(9)))
+    assert Lambda[1] == pytest.approx(Lambda[2])
+    pair, turns = U[:, 1:3], symmetry.Rotations(moves=False)
+    for turned in (turns.act(g, pair) for g in turns.elements(pair, 5, seeded())):
+        L = spectral.laplacian(data.ring_graph(9)).to_dense()
+        np.testing.assert_allclose(L @ turned, Lambda[1] * turned, atol=1e-6)
+    assert not symmetry.check(lambda U: np.abs(U), turns, pair, True, rng=seeded())
+    plane = symmetry.check(lambda U: U @ U.T, turns, pair, True, rng=seeded())
+    assert plane, str(plane)
+
+
 def test_distances_are_invariant_under_rotations():
     x = seeded().standard_normal((4, 3))
 
