@@ -17,7 +17,7 @@ RANK = {
     "backward": 3, "anomaly": 3, "opgraph": 4, "device": 4, "ops": 4, "kernels": 5,
     "methods": 5, "checkpoint": 5, "gradcheck": 6, "metrics": 6, "nn": 6, "optim": 6,
     "data": 6, "symmetry": 7, "models": 7, "plot": 7, "profiler": 7, "recipes": 8,
-    "train": 9, "cli": 10, "__main__": 11, "__init__": 11,
+    "train": 9, "course": 9, "cli": 10, "__main__": 11, "__init__": 11,
 }  # fmt: skip
 
 
