@@ -43,13 +43,10 @@ import numpy as np
 
 from .checks import Gradient, Invariant, Mistake, Value, copies
 from .compare import difference
+from .errors import TaskError
 from .markers import blocks
 
 _open = []  # the assignment that is being read
-
-
-class TaskError(ValueError):
-    """An assignment that can't be used: the file, the line, and what to mend."""
 
 
 class Task:

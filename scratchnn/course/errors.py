@@ -19,3 +19,7 @@ class StudentError(Exception):
     def __init__(self, kind, text):
         super().__init__(text)
         self.kind, self.text = kind, text
+
+
+class TaskError(ValueError):
+    """An assignment that can't be used: the file, the line, and what to mend."""
