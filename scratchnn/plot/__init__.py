@@ -14,6 +14,8 @@ from .classifier import confusion, guesses
 from .computation import graph
 from .curves import curves, profile, smooth
 from .density import density, dimensions, places, rows
+from .derivatives import cost_of_slopes, derivatives, fitted
+from .differences import cotangents, kink, row_sums, signatures, step_sizes
 from .diffusion import (
     diffusion_chain,
     noise_arrows,
@@ -35,6 +37,7 @@ from .network import embedding, network, spring
 from .rl import marks, policies, reward_against_kl
 from .samples import samples
 from .style import COLOURS, GREY, INK, PALE, STYLE, new_figure, save, styled
+from .tape import tape
 from .text_to_image import captioned, word_maps
 from .vae import completeness, continuity
 
@@ -54,13 +57,17 @@ __all__ = [
     "completeness",
     "confusion",
     "continuity",
+    "cost_of_slopes",
+    "cotangents",
     "curves",
     "density",
+    "derivatives",
     "diffusion_chain",
     "dimensions",
     "early_win",
     "embedding",
     "entropy",
+    "fitted",
     "games",
     "generator_slopes",
     "gradcheck",
@@ -69,6 +76,7 @@ __all__ = [
     "heat",
     "holes",
     "images",
+    "kink",
     "latent_map",
     "marks",
     "modes",
@@ -83,12 +91,16 @@ __all__ = [
     "quality_against_steps",
     "reconstructions",
     "reward_against_kl",
+    "row_sums",
     "rows",
     "samples",
     "save",
+    "signatures",
     "smooth",
     "spring",
+    "step_sizes",
     "styled",
+    "tape",
     "traversal",
     "word_maps",
 ]
