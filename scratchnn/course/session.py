@@ -1,0 +1,303 @@
+"""A student's functions, called in a process that is not ours.
+
+    with Session({"vae.py": text}, "vae") as student:
+        kl = student.function("kl")
+        kl(mu, logvar)  # an array, or StudentError
+
+The tests, the answers and the result stay here. Arguments go out and answers come back
+as bytes (wire.py); whatever the student's code does, it gets no further than its own
+answer. A process that ends, hangs or lies is killed with all that it started, and the
+next call starts another.
+"""
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from . import limits, wire
+from .errors import KINDS, StudentError
+
+ALLOWED = (
+    "numpy", "math", "typing", "dataclasses", "functools", "itertools", "collections",
+)  # fmt: skip
+PRELOAD = (
+    "numpy.fft", "numpy.ma", "numpy.polynomial", "numpy.random", "numpy.testing",
+)  # fmt: skip
+ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "SYSTEMDRIVE")
+THREADS = ("OPENBLAS", "OMP", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
+WALLS = ("user", "folder", "calls")
+START = 60.0  # seconds: that Python and NumPy may take to start
+MOST_OUTPUT = 20_000  # characters kept of what the student's code prints
+MOST_CALLBACKS = 100_000  # in one call
+
+
+class Session:
+    """The functions of one submission, each call in the child process.
+
+    files: {name: bytes} of the submission's .py files. module: the name, without .py,
+    of the one to run. allowed: modules it may import besides ALLOWED. seconds: for one
+    call. total: for all of them. memory: bytes. isolate: whether to put up the walls of
+    limits.py; on the student's own machine there is no need, and what is printed there
+    is shown. output: what was printed. calls: how often functions of ours that were
+    handed over were called during the last call.
+    """
+
+    def __init__(
+        self, files, module, allowed=(), isolate=True, seconds=10.0, total=60.0,
+        memory=2**30, walls=WALLS,
+    ):  # fmt: skip
+        self.files, self.module, self.isolate = files, module, isolate
+        self.seconds, self.total, self.memory, self.walls = seconds, total, memory, walls
+        self.allowed = [*ALLOWED, *allowed]
+        self.output, self.protections, self.calls = "", {}, 0
+        self._child = self._broken = None
+        self._hung, self._used = {}, 0.0
+
+    def __enter__(self):
+        with contextlib.suppress(StudentError):
+            self._start()
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """End the child and all that it started."""
+        if self._child is not None:
+            self._child.kill()
+            self.output = (self.output + self._child.printed())[:MOST_OUTPUT]
+            self._child = None
+
+    def function(self, name):
+        """The student's function: takes and gives plain values, or StudentError."""
+
+        def call(*args, **kwargs):
+            return self._call(name, args, kwargs)
+
+        call.__name__ = name
+        return call
+
+    # ---- starting ---------------------------------------------------------------
+    def _start(self):
+        """Start a child and have it run the module; StudentError if that fails."""
+        if self._broken is not None:
+            raise self._broken
+        if f"{self.module}.py" not in self.files:
+            self._broken = StudentError("missing", f"there is no file {self.module}.py")
+            raise self._broken
+        try:
+            setting = self._setting()
+            if self.isolate:
+                limits.hide_memory()
+            self._child = _Child(self.isolate)
+            if self.isolate:
+                setting["limits"]["folder"] = self._child.folder
+            self._send(setting)
+            reply, _ = self._receive(START + self.seconds)
+            self.protections = reply.get("protections", {})
+            self._raise_error(reply)
+        except StudentError as error:
+            self._broken = error
+            self.close()
+            raise
+
+    def _setting(self):
+        try:
+            files = {n: text.decode("utf-8-sig") for n, text in self.files.items()}
+        except UnicodeDecodeError as error:
+            raise StudentError("import", f"not UTF-8: {error}") from None
+        own = [n for n in self.allowed if n not in ALLOWED]
+        bounds = {"seconds": int(self.total) + 5, "memory": self.memory}
+        return {
+            "limits": bounds | {"walls": self.walls} if self.isolate else None,
+            "files": files,
+            "module": self.module,
+            "allowed": ["__future__", *self.allowed],
+            "preload": [*ALLOWED, *PRELOAD, *own],
+        }
+
+    # ---- calling ----------------------------------------------------------------
+    def _call(self, name, args, kwargs):
+        if name in self._hung:
+            raise self._hung[name]
+        if self._child is None:
+            self._start()
+        arrays, functions = [], []
+        message = {"call": name, "args": wire.pack(args, arrays, functions)}
+        message["kwargs"] = wire.pack(kwargs, arrays, functions)
+        self.calls, start = 0, time.monotonic()
+        end = start + min(self.seconds, self.total - self._used)
+        try:
+            self._send(message, arrays)
+            return self._answer(functions, end)
+        except StudentError as error:
+            if error.kind == "time":
+                self._hung[name] = error
+            raise
+        finally:
+            self._used += time.monotonic() - start
+
+    def _answer(self, functions, end):
+        """The answer to a call; before it come the calls of our own functions."""
+        while True:
+            reply, arrays = self._receive(end - time.monotonic())
+            self._raise_error(reply)
+            try:
+                if "callback" not in reply:
+                    return wire.unpack(reply["value"], arrays)
+                function = functions[reply["callback"]]
+                args = wire.unpack(reply["args"], arrays)
+                kwargs = wire.unpack(reply["kwargs"], arrays)
+            except (LookupError, TypeError, wire.WireError, RecursionError):
+                raise self._lost("answer", "its answer can't be read") from None
+            self.calls += 1
+            if self.calls > MOST_CALLBACKS:
+                raise self._lost("time", "it calls the function it is given too often")
+            self._called_back(function, args, kwargs)
+
+    def _called_back(self, function, args, kwargs):
+        """Run a function of ours for the student's code, and send what it gives."""
+        out = []
+        try:
+            reply = {"value": wire.pack(function(*args, **kwargs), out)}
+        except Exception as error:  # the student called it with what it can't take
+            reply, out = {"error": f"{type(error).__name__}: {error}"}, []
+        try:
+            self._send(reply, out)
+        except wire.WireError as error:
+            self._send({"error": f"it is given {error}"})
+
+    # ---- the pipe ---------------------------------------------------------------
+    def _send(self, message, arrays=()):
+        self._child.outbox.put(wire.frame(message, arrays))
+
+    def _receive(self, seconds):
+        """The next frame from the child; StudentError if none comes."""
+        self._child.wanted.release()
+        try:
+            reply = self._child.inbox.get(timeout=max(seconds, 0.0))
+        except queue.Empty:
+            raise self._lost("time", f"it took more than {self.seconds:g} s") from None
+        if isinstance(reply, Exception):
+            raise self._lost(*self._child.fate(reply))
+        return reply
+
+    def _lost(self, kind, text):
+        """End the child; the StudentError that says why."""
+        self.close()
+        return StudentError(kind, text)
+
+    def _raise_error(self, reply):
+        if "error" not in reply:
+            return
+        kind, text = reply["error"], reply.get("text")
+        kind = kind if kind in list(KINDS) else "raised"
+        raise StudentError(kind, plain(text if isinstance(text, str) else ""))
+
+
+class _Child:
+    """The child process, and the threads that write to it and read from it."""
+
+    def __init__(self, isolate):
+        self.folder = tempfile.mkdtemp(prefix="scratchnn-")
+        os.chmod(self.folder, 0o555)
+        environment = {n: os.environ[n] for n in ENVIRONMENT if n in os.environ}
+        environment |= {f"{name}_NUM_THREADS": "1" for name in THREADS}
+        program = Path(__file__).with_name("child.py")
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-B", "-X", "utf8", str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if isolate else None,
+            cwd=self.folder,
+            env=environment,
+            start_new_session=os.name == "posix",
+        )
+        self.user = limits.user_of(self.process.pid)
+        self.outbox, self.inbox = queue.SimpleQueue(), queue.SimpleQueue()
+        self.wanted, self._open = threading.Semaphore(0), True
+        self._printed = bytearray()
+        work = [self._write, self._read] + [self._drain] * isolate
+        self._threads = [threading.Thread(target=w, daemon=True) for w in work]
+        for thread in self._threads:
+            thread.start()
+
+    # ---- threads ----------------------------------------------------------------
+    def _write(self):
+        with contextlib.suppress(OSError), self.process.stdin as file:
+            while (data := self.outbox.get()) is not None:
+                file.write(data)
+                file.flush()
+
+    def _read(self):
+        """Read one frame for each that is wanted: none pile up here."""
+        with self.process.stdout as file:
+            while self.wanted.acquire() and self._open:
+                try:
+                    self.inbox.put(wire.receive(file))
+                except (EOFError, OSError, wire.WireError) as error:
+                    self.inbox.put(error)
+
+    def _drain(self):
+        """Keep the beginning of what is printed, and read on so that none waits."""
+        with self.process.stderr as file:
+            while data := file.read1(65536):
+                self._printed += data[: MOST_OUTPUT - len(self._printed)]
+
+    # ---- its end ----------------------------------------------------------------
+    def kill(self):
+        """End it and all that it started; returns when they are dead."""
+        if os.name == "posix":
+            with contextlib.suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            self.process.kill()
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            limits.kill_user(self.user)
+        self.process.wait()
+        self._open = False
+        self.outbox.put(None)
+        self.wanted.release()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def printed(self):
+        """What its code printed, the beginning of it."""
+        return plain(self._printed.decode("utf-8", "replace"))
+
+    def fate(self, error):
+        """(kind, text) of why no frame came."""
+        if isinstance(error, wire.WireError):
+            return "answer", f"its answer can't be read: {error}"
+        try:
+            code = self.process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return "died", "it closed the connection before it answered"
+        if code == -getattr(signal, "SIGXCPU", 0):
+            return "time", "it computed for too long"
+        if code == -getattr(signal, "SIGSEGV", 0):
+            return "died", "its process crashed: is there a recursion without an end?"
+        if code == -getattr(signal, "SIGKILL", 0):
+            return "died", "its process was killed: it took too much time or memory"
+        return "died", f"its process ended before it answered (exit code {code})"
+
+
+def plain(text):
+    """Text without control characters, which could rewrite what stands around it."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def protections():
+    """[(name, whether it holds on this machine, in words)], found by starting a child."""
+    with Session({"empty.py": b""}, "empty") as session:
+        held = session.protections
+    return [(name, held.get(name, False), text) for name, text in limits.WORDS.items()]
