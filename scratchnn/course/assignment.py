@@ -39,10 +39,8 @@ import inspect
 import pathlib
 from typing import NamedTuple
 
-import numpy as np
-
 from .checks import Gradient, Invariant, Mistake, Value, copies
-from .compare import difference
+from .compare import equal_parts
 from .errors import TaskError
 from .markers import blocks
 
@@ -65,9 +63,13 @@ class Task:
     def __repr__(self):
         return f"Task({self.number}, {self.function}, {self.points} points)"
 
+    def _add(self, check):
+        check.place = len(self.checks)
+        self.checks.append(check)
+
     def value(self, inputs):
         """The function equals the solution on `inputs(rng, **sizes)`, a tuple."""
-        self.checks.append(Value(self, inputs))
+        self._add(Value(self, inputs))
         return inputs
 
     def gradient(self, forward=None, backward=None, call=None):
@@ -84,14 +86,14 @@ class Task:
             )
 
         def add(inputs):
-            self.checks.append(Gradient(self, inputs, forward, backward, call))
+            self._add(Gradient(self, inputs, forward, backward, call))
             return inputs
 
         return add
 
     def invariant(self, claim):
         """`claim(function, rng)` asserts what must hold, with words for the student."""
-        self.checks.append(Invariant(self, claim))
+        self._add(Invariant(self, claim))
         return claim
 
     def mistake(self, id, hint):
@@ -152,13 +154,15 @@ class Answers:
         return self.names[check.task.function](*copies(inputs))
 
     def alike(self, check, k, inputs, given):
-        """The Mistakes whose functions answer the k-th case as `given`."""
-        with np.errstate(all="ignore"):
-            return [
-                mistake
-                for mistake in check.task.mistakes
-                if not difference(given, mistake.function(*copies(inputs)))
-            ]
+        """(part, Mistake) where a mistake answers the k-th case as `given` in a part.
+
+        Parts are the things that a function returns, counted from 0.
+        """
+        return [
+            (part, mistake)
+            for mistake in check.task.mistakes
+            for part in equal_parts(given, mistake.answer(inputs))
+        ]
 
 
 def load(path):
@@ -186,8 +190,10 @@ def load(path):
                 "does not define"
             )
         one.arguments = tuple(inspect.signature(function).parameters)
+        counts = {True: 0, False: 0}
         for check in one.checks:
-            line = check.line
-            check.hidden = any(b.start <= line <= b.end for b in hidden)
+            check.hidden = any(b.start <= check.line <= b.end for b in hidden)
+            check.place = counts[check.hidden]
+            counts[check.hidden] += 1
     text = (names.get("__doc__") or "").strip()
     return Assignment(path.stem, text, tasks, source, Answers(names))

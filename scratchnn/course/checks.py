@@ -3,9 +3,9 @@
 `check.run(function, answers, rng)` gives an Outcome. `function` is the student's: it
 takes arrays and returns arrays, or raises StudentError. `answers` knows the right ones:
 `answers.answer(check, k, inputs)` of the k-th case, and `answers.alike(check, k,
-inputs, given)`, the known mistakes whose answer is `given`.
+inputs, given)`, the known mistakes whose answer is `given`, wholly or in part.
 
-A value check runs from the smallest sizes to the full ones and stops at the first that
+A value check runs from the smallest sizes to the full ones and shows the first that
 fails, so that what the student sees is small. Numbers are compared in float64: type,
 dtype, shape, finiteness, then each entry.
 """
@@ -16,18 +16,19 @@ from typing import NamedTuple
 import numpy as np
 
 from ..gradcheck import GradcheckError, VacuousCheck, gradcheck
-from .compare import difference, shown
+from ..gradcheck.diagnose import diagnose
+from .compare import Raised, difference, pattern, shown, wrong_parts
 from .errors import StudentError
 
 DRAWS = 3  # draws of the full sizes
 
 
 class Outcome(NamedTuple):
-    """passed; text, what is wrong in words; mistake, its id if it is a known one."""
+    """passed; text, what is wrong in words; known, the Mistakes that answer so."""
 
     passed: bool
     text: str = ""
-    mistake: str = ""
+    known: tuple = ()
 
 
 class Mistake(NamedTuple):
@@ -37,11 +38,23 @@ class Mistake(NamedTuple):
     hint: str
     function: object
 
+    def answer(self, inputs):
+        """What the function returns, or Raised."""
+        try:
+            with np.errstate(all="ignore"):
+                return self.function(*copies(inputs))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+            return Raised(type(e).__name__)
+
 
 class Check:
-    """What all checks have: their task, a claim in words, and where they stand."""
+    """What all checks have: their task, a claim in words, and where they stand.
 
-    hidden = False
+    place: its number among the checks of the task, the public ones and the hidden ones
+    counted apart, so that a release without the hidden ones draws the same inputs.
+    """
+
+    hidden, place = False, 0
 
     def __init__(self, task, function):
         self.task, self.function = task, function
@@ -52,6 +65,15 @@ class Check:
         """{name: size} of the full case, from the defaults of the inputs' function."""
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         return {p.name: p.default for p in parameters}
+
+    def inputs(self, rng, sizes):
+        """A tuple of inputs."""
+        inputs = self.function(rng, **sizes)
+        return inputs if isinstance(inputs, tuple) else (inputs,)
+
+    def named(self, inputs):
+        """{name of an argument: input}."""
+        return dict(zip(self.task.arguments, inputs))
 
 
 class Value(Check):
@@ -65,27 +87,40 @@ class Value(Check):
         ladder = [{k: min(n, v) for k, v in full.items()} for n in (1, 2)]
         ladder = [s for s in ladder if s != full] + DRAWS * [full]
         for sizes in ladder:
-            inputs = self.function(rng, **sizes)
-            yield sizes, inputs if isinstance(inputs, tuple) else (inputs,)
+            yield sizes, self.inputs(rng, sizes)
 
     def run(self, function, answers, rng):
-        """Outcome: the first case that differs; the mistake that fits in every case."""
-        text, known = "", None
+        """Outcome: the first case that differs; the mistakes that fit in every case."""
+        text, how, parts, alike = "", "", set(), None
         for k, (_, inputs) in enumerate(self.cases(rng)):
-            given = function(*copies(inputs))
-            wrong = difference(given, answers.answer(self, k, inputs))
+            mine = copies(inputs)
+            given, right = asked(function, mine), answers.answer(self, k, inputs)
+            wrong = difference(given, right)
+            if wrong:
+                parts.update(wrong_parts(given, right))
+                how = pattern(given, right, self.named(inputs))
+            wrong = wrong or self._written(inputs, mine)
             if wrong and not text:
-                text = f"{wrong}\nfor {shown(self._named(inputs))}"
-            alike = answers.alike(self, k, inputs, given)
-            known = alike if known is None else [m for m in known if m in alike]
+                text = f"{wrong}\nfor {shown(self.named(inputs))}"
+            found = answers.alike(self, k, inputs, given)
+            alike = found if alike is None else [a for a in alike if a in found]
         if not text:
-            return Outcome(True)
-        if known:
-            return Outcome(False, f"{text}\n{known[0].hint}", known[0].id)
-        return Outcome(False, text)
+            n = len(right) if isinstance(right, (tuple, list)) else 1
+            everywhere = [m for part, m in alike if all((p, m) in alike for p in range(n))]
+            return Outcome(True, known=tuple(everywhere))
+        known = [m for part, m in sorted(alike, key=lambda a: a[0]) if part in parts]
+        return Outcome(False, f"{text}\n{how}".strip(), tuple(known))
 
-    def _named(self, inputs):
-        return dict(zip(self.task.arguments, inputs))
+    def _written(self, before, after):
+        """Complains if the function wrote into its inputs."""
+        pairs = zip(self.named(before).items(), after)
+        names = [n for (n, x), y in pairs if isinstance(x, np.ndarray) and _moved(x, y)]
+        if names:
+            return (
+                f"it wrote into its argument {' and '.join(names)}, which others still "
+                "use: make a new array"
+            )
+        return ""
 
 
 class Gradient(Check):
@@ -104,17 +139,41 @@ class Gradient(Check):
         def theirs(*arguments):
             return self.call(function, *arguments)
 
-        theirs.__name__ = self.task.function
-        inputs = self.function(rng, **self.sizes())
-        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        inputs = self.inputs(rng, self.sizes())
         forward, backward = self.forward or theirs, self.backward or theirs
         try:
-            gradcheck(forward, *inputs, backward=backward, rng=rng)
+            with np.errstate(all="ignore"):
+                gradcheck(forward, *inputs, backward=backward, rng=rng)
         except GradcheckError as error:
-            return Outcome(False, str(error))
-        except VacuousCheck:
-            return Outcome(False, "its answer does not change with any of its inputs")
+            return Outcome(False, self._words(error.report))
+        except VacuousCheck as error:
+            if self.forward:  # no rule could fail: the teacher's inputs are at fault
+                raise
+            words = "its answer does not change with any of its inputs"
+            return Outcome(False, str(error) if "no slope" in str(error) else words)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            return Outcome(False, f"its answer can't be used: {error}")
         return Outcome(True)
+
+    def _words(self, report):
+        """A report of gradcheck in few lines, from the student's side.
+
+        Where he wrote the forward, the numeric side is his and ours is right.
+        """
+        lines = []
+        if report.wrong is not None and self.backward:
+            report.analytic, report.numeric = report.numeric, report.analytic
+            with np.errstate(all="ignore"):
+                report.finding = diagnose(report)
+        for i in report.bad()[:2] if report.wrong is not None else ():
+            at, given, right, _ = report.worst(i)
+            wrong = report.wrong[i]
+            lines.append(
+                f"slopes by {report.name_of(i)}: {int(wrong.sum())} of {wrong.size} "
+                f"wrong, most at {at}: yours {given:.6g}, right {right:.6g}"
+            )
+        lines.append(f"diagnosis: {report.diagnosis}")
+        return "\n".join([*lines, f"look at: {report.hint}"])
 
 
 class Invariant(Check):
@@ -125,16 +184,32 @@ class Invariant(Check):
     def run(self, function, answers, rng):
         """Outcome: the words of the assertion that fails."""
         try:
-            self.function(function, rng)
+            with np.errstate(all="ignore"):
+                self.function(function, rng)
         except AssertionError as error:
             return Outcome(False, str(error) or f"it must hold: {self.claim}")
-        except (TypeError, ValueError, IndexError, AttributeError) as error:
-            if isinstance(error, StudentError):
-                raise
-            return Outcome(False, f"the answer can't be used: {error}")
+        except StudentError:
+            raise
+        except Exception as error:  # an answer may be anything at all
+            return Outcome(False, f"its answer can't be used: {error}")
         return Outcome(True)
+
+
+def asked(function, inputs):
+    """The function's answer, or Raised."""
+    try:
+        return function(*inputs)
+    except StudentError as error:
+        if error.kind not in ("raised", "answer"):
+            raise
+        name = error.text.rsplit("\n", 1)[-1].split(":")[0]
+        return Raised(name, error.text)
 
 
 def copies(inputs):
     """Inputs that may be written into."""
     return [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]
+
+
+def _moved(x, y):
+    return not np.array_equal(x, y, equal_nan=x.dtype.kind == "f")

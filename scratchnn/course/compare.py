@@ -4,10 +4,24 @@ Runs where the checks are, on arrays that came through the pipe: nothing here ca
 methods of the student's objects.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+
+from ..gradcheck.patterns import permuted, region
+from ..gradcheck.ratios import ratio, ratio_by_slice
+from ..gradcheck.report import Report
 
 RTOL, ATOL = 1e-9, 1e-12
 FEW = 12  # numbers: arrays up to here are shown whole
+PARTS = 9  # things that a function may return
+
+
+class Raised(NamedTuple):
+    """Stands for the answer of a function that raised: the error's name, its text."""
+
+    error: str
+    text: str = ""
 
 
 def difference(given, expected):
@@ -16,15 +30,27 @@ def difference(given, expected):
     Type, shape and dtype must be those of `expected`, numbers finite where its are, and
     equal to 1e-9 of their size or 1e-12 of the largest.
     """
+    if isinstance(given, Raised):
+        return given.text or given.error
+    if isinstance(expected, Raised):
+        return f"it returned {shown_value(given)}, expected {expected.error}"
     if isinstance(expected, (tuple, list)):
         return _of_several(given, expected)
+    given, expected = _plain(given), _plain(expected)
     if isinstance(expected, (bool, str, type(None))):
         if type(given) is type(expected) and given == expected:
             return ""
         return f"it returned {shown_value(given)}, expected {shown_value(expected)}"
     if not isinstance(given, (np.ndarray, int, float)) or isinstance(given, bool):
-        return f"it returned {shown_value(given)}, expected {_kind(expected)}"
+        return f"it returned {_kind(given)}, expected {_kind(expected)}"
+    if isinstance(given, int):
+        given = float(given)
     return _of_arrays(np.asarray(given), np.asarray(expected))
+
+
+def _plain(x):
+    """NumPy's numbers as Python's."""
+    return x.item() if isinstance(x, np.generic) else x
 
 
 def _of_several(given, expected):
@@ -50,24 +76,82 @@ def _of_arrays(a, b):
         return f"dtype {a.dtype}, expected {b.dtype}: the inputs are {b.dtype}"
     if a.dtype.kind not in "iubf":
         return f"dtype {a.dtype}, expected {b.dtype}"
-    lost = np.isnan(a) & ~np.isnan(b)
+    lost = ~np.isfinite(a) & np.isfinite(b)
     if lost.any():
-        return f"nan at {_first(lost)}, expected {_number(b[tuple(_first(lost))])}"
+        at = _first(lost)
+        number, right = _number(a[tuple(at)]), _number(b[tuple(at)])
+        return f"{number}{f' at {at}' if at else ''}, expected {right}"
     size = np.abs(b[np.isfinite(b)]).max(initial=0.0)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         near = np.abs(a - b) <= RTOL * np.abs(b) + ATOL * size
     wrong = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
     if not wrong.any():
         return ""
     at = _first(wrong)
-    count = f"{int(wrong.sum())} of {wrong.size} entries wrong, the first at {at}: "
     given, right = _number(a[tuple(at)]), _number(b[tuple(at)])
-    if not a.ndim:
-        return f"it returned {given}, expected {right}"
+    if given == right:
+        given, right = repr(float(a[tuple(at)])), repr(float(b[tuple(at)]))
+    if b.size == 1:
+        return f"it is {given}, expected {right}"
+    count = f"{int(wrong.sum())} of {wrong.size} entries wrong, the first at {at}: "
     whole = f"\nyours    {shown_value(a)}\nexpected {shown_value(b)}"
     return f"{count}{given}, expected {right}{whole if b.size <= FEW else ''}"
 
 
+# ---- parts: the things that a function returns -----------------------------------
+def equal_parts(given, other):
+    """The places at which two answers are equal; [0] if they are single things."""
+    if isinstance(given, Raised) or isinstance(other, Raised):
+        both = isinstance(given, Raised) and isinstance(other, Raised)
+        return list(range(PARTS)) if both and given.error == other.error else []
+    several = [isinstance(x, (tuple, list)) for x in (given, other)]
+    if not any(several):
+        return [] if difference(given, other) else [0]
+    if not all(several) or len(given) != len(other):
+        return []
+    return [k for k, (a, b) in enumerate(zip(given, other)) if not difference(a, b)]
+
+
+def wrong_parts(given, right):
+    """The places at which an answer is not the right one."""
+    n = len(right) if isinstance(right, (tuple, list)) else 1
+    return [k for k in range(n) if k not in equal_parts(given, right)]
+
+
+# ---- patterns -------------------------------------------------------------------
+def pattern(given, right, named):
+    """How all of an answer is wrong, in words: `every entry is 2 times the right one`.
+
+    An empty string if there is no pattern. named: the inputs by name. A factor is
+    looked up among their sizes; see gradcheck, which reads errors of gradients so.
+    """
+    if isinstance(right, (tuple, list)):
+        for k in wrong_parts(given, right):
+            if isinstance(given, (tuple, list)) and len(given) == len(right):
+                words = pattern(given[k], right[k], named)
+                if words:
+                    return f"in the {_ordinal(k)}, {words}"
+        return ""
+    if isinstance(given, Raised) or not isinstance(given, (np.ndarray, float)):
+        return ""
+    a, b = np.asarray(given), np.asarray(right)
+    if a.shape != b.shape or b.dtype.kind != "f" or a.dtype.kind != "f":
+        return ""
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return ""
+    report = Report("", ["the answer", *named], [0], [b, *named.values()])
+    report.analytic, report.numeric, report.y = [a], [b], np.zeros(())
+    report.tolerance = [RTOL * np.abs(b) + ATOL * np.abs(b).max(initial=0.0)]
+    report.wrong = [np.abs(a - b) > report.tolerance[0]]
+    with np.errstate(all="ignore"):
+        for reading in (ratio, ratio_by_slice, permuted, region):
+            found = reading(report, 0)
+            if found:
+                return found.text
+    return ""
+
+
+# ---- values in words ------------------------------------------------------------
 def shown(named):
     """Inputs as `x = [[0.12, 0.5]], k = 3`, long arrays by their shape alone."""
     return ", ".join(f"{name} = {shown_value(x)}" for name, x in named.items())
@@ -78,7 +162,12 @@ def shown_value(x):
     if isinstance(x, np.ndarray):
         if x.ndim and x.size > FEW:
             return f"array of shape {x.shape}"
-        return str(np.round(x, 4).tolist()) if x.dtype.kind == "f" else str(x.tolist())
+        if x.dtype.kind != "f":
+            return str(x.tolist())
+        return np.array2string(
+            x, separator=", ", max_line_width=10**6,
+            formatter={"float_kind": lambda v: f"{v:.4g}"},
+        ).replace("\n", "")  # fmt: skip
     if isinstance(x, float):
         return _number(x)
     if callable(x):
@@ -90,8 +179,12 @@ def _kind(x):
     if isinstance(x, np.ndarray) and x.ndim:
         return f"an array of shape {x.shape}"
     if isinstance(x, (tuple, list)):
-        return f"{len(x)} things"
-    return "None (is `return` missing?)" if x is None else f"a {type(x).__name__}"
+        return f"a {type(x).__name__} of {len(x)} things"
+    if isinstance(x, np.ndarray):
+        return "a number"
+    words = {type(None): "None (is `return` missing?)", int: "a number"}
+    words |= {float: "a number", bool: repr(x)}
+    return words.get(type(x), f"a {type(x).__name__}")
 
 
 def _ordinal(k):
