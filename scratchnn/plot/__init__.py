@@ -6,11 +6,14 @@ Curves differ in line style and digits in shape as well as in colour, so that th
 be told apart in grey, and text is large enough for a telephone.
 """
 
+from .against import against
 from .animate import animate
+from .arrays import arrays
 from .attention import attention, attention_spread, entropy
 from .autoencoder import holes
 from .check import gradcheck
 from .classifier import confusion, guesses
+from .clouds import cloud_costs, posteriors, rate_distortion
 from .computation import graph
 from .curves import curves, profile, smooth
 from .density import density, dimensions, places, rows
@@ -33,9 +36,11 @@ from .gan import (
 )
 from .images import images, latent_map, mosaic, reconstructions, traversal
 from .latent_diffusion import codes
+from .lookup import look_ups, readings, weight_sums
 from .network import embedding, network, spring
 from .rl import marks, policies, reward_against_kl
 from .samples import samples
+from .slices import slice_codes, slices
 from .style import COLOURS, GREY, INK, PALE, STYLE, new_figure, save, styled
 from .tape import tape
 from .text_to_image import captioned, word_maps
@@ -47,12 +52,15 @@ __all__ = [
     "INK",
     "PALE",
     "STYLE",
+    "against",
     "animate",
     "answers",
+    "arrays",
     "attention",
     "attention_spread",
     "best_discriminator",
     "captioned",
+    "cloud_costs",
     "codes",
     "completeness",
     "confusion",
@@ -78,6 +86,7 @@ __all__ = [
     "images",
     "kink",
     "latent_map",
+    "look_ups",
     "marks",
     "modes",
     "mosaic",
@@ -87,8 +96,11 @@ __all__ = [
     "picture_rows",
     "places",
     "policies",
+    "posteriors",
     "profile",
     "quality_against_steps",
+    "rate_distortion",
+    "readings",
     "reconstructions",
     "reward_against_kl",
     "row_sums",
@@ -96,11 +108,14 @@ __all__ = [
     "samples",
     "save",
     "signatures",
+    "slice_codes",
+    "slices",
     "smooth",
     "spring",
     "step_sizes",
     "styled",
     "tape",
     "traversal",
+    "weight_sums",
     "word_maps",
 ]
