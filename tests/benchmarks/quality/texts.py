@@ -32,7 +32,8 @@ def script(name, asked, runs, measure, title, **short):
             continue
         measured = lambda seed: measure(run, seed)
         command = f"{name}.py {run}"
-        save(name, rows_of(title.format(run), command, asked.seeds, measured))
+        rows = rows_of(title.format(run), command, asked.seeds, measured)
+        save(name, rows, asked.add)
 
 
 def answers(model, config, sources, beams=1, batch=200):
