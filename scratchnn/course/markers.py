@@ -287,7 +287,7 @@ class _Marked:
         if not (after and self.indent(before.start) == indent):
             lines = [f'raise NotImplementedError("{self.task(block)}")']
         if self.by_line(block):
-            lines += [_left(statement) for statement in self.statements[block]]
+            lines += [text for s in self.statements[block] for text in _left(s)]
         return [indent + line for line in lines]
 
     def by_line(self, block):
@@ -347,9 +347,7 @@ def _first(statement):
 
 
 def _left(statement):
-    """What a stub keeps of one statement: `y = ...`, or `...`."""
-    if isinstance(statement, ast.Assign):
-        names = [ast.unparse(t) for t in statement.targets]
-        if all(name.replace(", ", "").strip("()").isidentifier() for name in names):
-            return " = ".join([*names, "..."])
-    return "..."
+    """What a stub keeps of an assignment to names: `y = ...`."""
+    names = [ast.unparse(t).strip("()") for t in getattr(statement, "targets", [])]
+    if names and all(n.replace(", ", "").isidentifier() for n in names):
+        yield " = ".join([*names, "..."])
