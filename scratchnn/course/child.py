@@ -55,7 +55,8 @@ class Child:
         code = compile(tree, file, "exec", dont_inherit=True)
         module = types.ModuleType(name)
         module.__file__, module.__builtins__ = file, self.names
-        self.modules[name] = sys.modules[name] = module
+        self.modules[name] = module
+        sys.modules.setdefault(name, module)  # dataclasses look for it there
         exec(code, vars(module))
         return module
 
@@ -98,16 +99,20 @@ class Child:
 
     def _answer(self, message, arrays):
         function, out = vars(self.module).get(message["call"]), []
-        if function is None:
+        if not callable(function):
             text = f"{self.module.__file__} has no function {message['call']}"
             return self.wire.send(self.sink, _failed("missing", text))
         try:
-            unpack = self.wire.unpack
+            unpack, before = self.wire.unpack, [x.tobytes() for x in arrays]
             args = unpack(message["args"], arrays, self._callback)
             kwargs = unpack(message["kwargs"], arrays, self._callback)
             value = function(*args, **kwargs)
             try:
                 reply = {"value": self.wire.pack(value, out)}
+                written = {
+                    k: x for k, x in enumerate(arrays) if x.tobytes() != before[k]
+                }
+                reply["written"] = self.wire.pack(written, out)
             except RecursionError:
                 reply = _failed("answer", "it returned things nested too deeply")
             except self.wire.WireError as error:
@@ -156,18 +161,21 @@ class Child:
             line = (error.text or "").strip()
             return [f"{error.filename}, line {error.lineno}:", f"    {line}"]
         frames = traceback.walk_tb(error.__traceback__)
-        frames = [(f.f_code, n) for f, n in frames if f.f_code.co_filename in self.files]
+        frames = [(f.f_code, n) for f, n in frames]
+        frames = [(code, n) for code, n in frames if code.co_filename in self.files]
         lines = []
         for code, number in frames[-3:]:
             inside = "" if code.co_name == "<module>" else f", in {code.co_name}"
-            lines.append(f"{code.co_filename}, line {number}{inside}:")
-            lines.append(f"    {linecache.getline(code.co_filename, number).strip()}")
+            place = f"{code.co_filename}, line {number}{inside}:"
+            line = f"    {linecache.getline(code.co_filename, number).strip()}"
+            if lines[-2:] != [place, line]:  # once is enough of a recursion
+                lines += [place, line]
         return lines
 
 
 def _failed(kind, text):
     if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]}\n...\n{text[-LONGEST // 2:]}"
+        text = f"{text[: LONGEST // 2]}\n...\n{text[-LONGEST // 2 :]}"
     return {"error": kind, "text": text}
 
 

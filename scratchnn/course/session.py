@@ -55,7 +55,8 @@ class Session:
         memory=2**30, walls=WALLS,
     ):  # fmt: skip
         self.files, self.module, self.isolate = files, module, isolate
-        self.seconds, self.total, self.memory, self.walls = seconds, total, memory, walls
+        self.seconds, self.total, self.memory = seconds, total, memory
+        self.walls = list(walls)
         self.allowed = [*ALLOWED, *allowed]
         self.output, self.protections, self.calls = "", {}, 0
         self._child = self._broken = None
@@ -69,6 +70,11 @@ class Session:
     def __exit__(self, *error):
         self.close()
 
+    def renew(self):
+        """End the child; the next call starts another, with all its time again."""
+        self.close()
+        self._used = 0.0
+
     def close(self):
         """End the child and all that it started."""
         if self._child is not None:
@@ -77,12 +83,18 @@ class Session:
             self._child = None
 
     def function(self, name):
-        """The student's function: takes and gives plain values, or StudentError."""
+        """The student's function: takes and gives plain values, or StudentError.
+
+        Arguments stay as they are whatever it does; `written` of what is returned here
+        holds those that the last call wrote into, {their place: as they are then}.
+        """
 
         def call(*args, **kwargs):
-            return self._call(name, args, kwargs)
+            call.written = {}
+            value, call.written = self._call(name, args, kwargs)
+            return value
 
-        call.__name__ = name
+        call.__name__, call.written = name, {}
         return call
 
     # ---- starting ---------------------------------------------------------------
@@ -137,26 +149,33 @@ class Session:
         end = start + min(self.seconds, self.total - self._used)
         try:
             self._send(message, arrays)
-            return self._answer(functions, end)
+            value, written = self._answer(functions, end)
         except StudentError as error:
             if error.kind == "time":
                 self._hung[name] = error
             raise
         finally:
             self._used += time.monotonic() - start
+        places = {id(x): k for k, x in enumerate(args)}
+        given = {places[id(x)]: n for n, x in enumerate(arrays) if id(x) in places}
+        return value, {k: written[n] for k, n in given.items() if n in written}
 
     def _answer(self, functions, end):
-        """The answer to a call; before it come the calls of our own functions."""
+        """(value, {number of an array: what was written into it}) of a call.
+
+        Before it come the calls of our own functions.
+        """
         while True:
             reply, arrays = self._receive(end - time.monotonic())
             self._raise_error(reply)
             try:
                 if "callback" not in reply:
-                    return wire.unpack(reply["value"], arrays)
+                    written = dict(wire.unpack(reply["written"], arrays))
+                    return wire.unpack(reply["value"], arrays), written
                 function = functions[reply["callback"]]
                 args = wire.unpack(reply["args"], arrays)
                 kwargs = wire.unpack(reply["kwargs"], arrays)
-            except (LookupError, TypeError, wire.WireError, RecursionError):
+            except (LookupError, TypeError, ValueError, RecursionError):
                 raise self._lost("answer", "its answer can't be read") from None
             self.calls += 1
             if self.calls > MOST_CALLBACKS:
@@ -300,4 +319,5 @@ def protections():
     """[(name, whether it holds on this machine, in words)], found by starting a child."""
     with Session({"empty.py": b""}, "empty") as session:
         held = session.protections
-    return [(name, held.get(name, False), text) for name, text in limits.WORDS.items()]
+    words = limits.WORDS.items()
+    return [(name, held.get(name, False), text) for name, text in words]
