@@ -26,8 +26,8 @@ derivative follows from theirs; or nothing, if it has no derivative.
 """
 
 
-def page():
-    """The text of docs/ops.md."""
+def page(picture=None):
+    """The text of docs/ops.md; the site's page if given picture(name) -> Markdown."""
     families = [(m.__name__.rpartition(".")[2], m, entries(m)) for m in ops.FAMILIES]
     parts = [HEAD]
     for family, _, found in families:
@@ -39,6 +39,8 @@ def page():
         for entry in found:
             parts.append(f"\n### `{entry.name}{entry.signature}`\n")
             parts.append(f"\n{inspect.cleandoc(entry.body.__doc__)}\n")
+            if picture:
+                parts.append(picture(entry.name))
             code = derivative(entry, sources)
             if code:
                 parts.append(f"\n```python\n{code}\n```\n")

@@ -1,5 +1,5 @@
 """The command line: scratchnn train, sample, generate, translate, animate, models,
-data, gradcheck, doctor, warmup.
+data, gradcheck, doctor, warmup, docs.
 
 The only part that prints: results to stdout, progress and complaints to stderr. Exit
 codes: 0 done, 1 a check failed or training diverged, 2 bad input (one line says what),
@@ -15,6 +15,7 @@ from ..errors import nearest
 from .about import data, doctor, gradcheck, models, version, warmup
 from .parser import UsageError
 from .samples import animate, sample
+from .site import docs
 from .texts import generate, translate
 from .training import train
 
@@ -22,7 +23,7 @@ COMMANDS = {
     f.__name__: f
     for f in (
         train, sample, generate, translate, animate, models, data, gradcheck, doctor,
-        warmup,
+        warmup, docs,
     )
 }  # fmt: skip
 
