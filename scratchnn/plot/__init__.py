@@ -18,7 +18,14 @@ from .computation import graph
 from .curves import curves, profile, smooth
 from .density import density, dimensions, places, rows
 from .derivatives import cost_of_slopes, derivatives, fitted
-from .differences import cotangents, kink, row_sums, signatures, step_sizes
+from .differences import (
+    cotangents,
+    falling,
+    kink,
+    row_sums,
+    signatures,
+    step_sizes,
+)
 from .diffusion import (
     diffusion_chain,
     noise_arrows,
@@ -75,6 +82,7 @@ __all__ = [
     "early_win",
     "embedding",
     "entropy",
+    "falling",
     "fitted",
     "games",
     "generator_slopes",

@@ -8,11 +8,25 @@ from .style import COLOURS, GREY, INK, PALE, new_figure, styled
 
 
 @styled
+def falling(series, chance):
+    """Losses (steps,) while they fell: {name: losses}. chance: the loss of a guess."""
+    figure = new_figure(6.4, 3.8)
+    axes = figure.subplots()
+    axes.axhline(chance, color=GREY, linestyle=(0, (1, 1.2)), label="guessing")
+    for k, (name, losses) in enumerate(series.items()):
+        axes.plot(losses, color=COLOURS[k], linestyle=LINES[k], label=name)
+    axes.set(xlabel="step", ylabel="training loss", ylim=(0, 1.08 * chance))
+    axes.grid(axis="y", color=PALE, linewidth=0.8)
+    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.9))
+    return figure
+
+
+@styled
 def step_sizes(h, errors, model=None):
     """How wrong differences are, against their step h (n,): {name: errors (n,)}.
 
-    model: the error that theory expects of the last one, drawn wide and pale. Below
-    the dotted line lie what a check can tell from a mistake: seven digits.
+    model: the error that theory expects of one of them, drawn wide and pale. Above
+    the dotted line no digit is right.
     """
     figure = new_figure(6.4, 4.6)
     axes = figure.subplots()
@@ -22,11 +36,11 @@ def step_sizes(h, errors, model=None):
         look = dict(color=COLOURS[k], linestyle=LINES[k], label=name)
         axes.plot(h, np.maximum(error, 1e-17), marker=MARKS[k], markersize=4, **look)
     axes.axhline(1, color=GREY, linewidth=1, linestyle=(0, (1, 1.2)))
-    axes.text(h.max(), 1.4, "all digits wrong", color=GREY, ha="right")
-    axes.set(xscale="log", yscale="log", ylim=(1e-13, 1e3))
+    axes.text(h.min(), 3.0, "no digit right", color=GREY)
+    axes.set(xscale="log", yscale="log", ylim=(1e-13, 1e2))
     axes.set(xlabel="step h", ylabel="relative error")
     axes.grid(color=PALE, linewidth=0.8)
-    axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.9))
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
@@ -44,7 +58,8 @@ def kink(f, at, h):
         look = dict(color=COLOURS[k], linestyle=LINES[k], marker=MARKS[k])
         axes.plot(u, f(u), label=f"{name}: slope {slope:.3g}", **look)
     axes.set(xlabel="x", ylabel="f(x)", xticks=[at - h, at, at + h])
-    axes.set_xticklabels([f"{at:g} - h", f"{at:g}", f"{at:g} + h"])
+    place = f"{at:g} " if at else ""
+    axes.set_xticklabels([f"{place}- h", f"{at:g}", f"{place}+ h"])
     axes.legend(frameon=False, loc="upper left")
     return figure
 
@@ -53,8 +68,8 @@ def kink(f, at, h):
 def cotangents(errors):
     """How far wrong rules are from right under two cotangents: {rule: (ones, drawn)}.
 
-    Relative errors; what is 0 or below 1e-16 is drawn at 1e-16. Left of the dotted
-    line a check sees rounding, right of it a mistake.
+    Largest errors of slopes of order 1; what is below 1e-16 is drawn at 1e-16. Left of
+    the dotted line a check sees rounding, right of it a mistake.
     """
     figure = new_figure(6.4, 1.7 + 0.75 * len(errors))
     axes = figure.subplots()
@@ -63,14 +78,14 @@ def cotangents(errors):
     for k, (name, error) in enumerate(zip(("g of ones", "g drawn"), both)):
         look = dict(color=COLOURS[1 - k], label=name, hatch="//" if k == 0 else None)
         look["edgecolor"] = "white"
-        axes.barh(y + 0.36 * (k - 0.5), error / 1e-17, 0.34, left=1e-17, **look)
+        axes.barh(y + 0.36 * (k - 0.5), error, 0.34, left=1e-17, **look)
     axes.axvline(1e-7, color=INK, linestyle=(0, (1, 1.2)))
     axes.text(2e-7, -0.62, "seen", color=INK)
     axes.text(5e-8, -0.62, "not seen", color=INK, ha="right")
     axes.set_yticks(y, list(errors))
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set(xscale="log", xlim=(1e-17, 30), ylim=(len(errors) - 0.4, -0.9))
-    axes.set_xlabel("relative error of the wrong rule")
+    axes.set_xlabel("largest error of the wrong rule")
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
