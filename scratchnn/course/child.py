@@ -19,6 +19,8 @@ import types
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 LONGEST = 4000  # characters of an error's text
 
+DEFINES = ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign
+
 
 class Refused(ImportError):
     """An import that the assignment does not allow."""
@@ -33,6 +35,7 @@ class Child:
     def begin(self, setting, protections):
         """Run the student's module, and say what came of it."""
         self.files, self.allowed = setting["files"], setting["allowed"]
+        self.notebook = setting["module"] if setting["notebook"] else None
         self.names = dict(vars(builtins), __import__=self._import)
         self.modules = {}
         for name, text in self.files.items():
@@ -51,6 +54,8 @@ class Child:
             return self.modules[name]
         file = f"{name}.py"
         tree = ast.parse(self.files[file], file)
+        if name == self.notebook:
+            tree.body = [node for node in tree.body if self._defines(node)]
         self._refuse(tree, file)
         code = compile(tree, file, "exec", dont_inherit=True)
         module = types.ModuleType(name)
@@ -60,17 +65,30 @@ class Child:
         exec(code, vars(module))
         return module
 
+    def _defines(self, node):
+        """Whether a statement of a notebook belongs to its functions.
+
+        It doesn't if it draws or tries something out: expressions, loops, and imports
+        of what is not allowed are passed over.
+        """
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            return not list(self._not_allowed(node))
+        return isinstance(node, DEFINES)
+
     def _refuse(self, tree, file):
         """Refused if there is an import anywhere that is not allowed."""
         for node in ast.walk(tree):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = ["." if node.level else node.module]
-            for name in names:
-                if not self._may(name.split(".")[0]):
-                    raise Refused(f"{file}, line {node.lineno}: {self._words(name)}")
+            for name in self._not_allowed(node):
+                raise Refused(f"{file}, line {node.lineno}: {self._words(name)}")
+
+    def _not_allowed(self, node):
+        """The names of modules that a statement imports and may not."""
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = ["." if node.level else node.module]
+        return (name for name in names if not self._may(name.split(".")[0]))
 
     def _may(self, top):
         return top in self.allowed or f"{top}.py" in self.files

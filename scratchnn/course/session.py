@@ -43,24 +43,27 @@ class Session:
     """The functions of one submission, each call in the child process.
 
     files: {name: bytes} of the submission's .py files. module: the name, without .py,
-    of the one to run. allowed: modules it may import besides ALLOWED. seconds: for one
-    call. total: for all of them. memory: bytes. isolate: whether to put up the walls of
-    limits.py; on the student's own machine there is no need, and what is printed there
-    is shown. output: what was printed. calls: how often functions of ours that were
-    handed over were called during the last call.
+    of the one to run. allowed: modules it may import besides ALLOWED. isolate: whether
+    to put up the walls of limits.py; on the student's own machine there is no need, and
+    what is printed is shown there. notebook: run only what the module defines. seconds:
+    for one call. total: for all of them. memory: bytes.
+
+    output: what was printed. calls: how often functions of ours that were handed over
+    were called during the last call.
     """
 
     def __init__(
-        self, files, module, allowed=(), isolate=True, seconds=10.0, total=60.0,
-        memory=2**30, walls=WALLS,
+        self, files, module, allowed=(), isolate=True, notebook=False, seconds=10.0,
+        total=60.0, memory=2**30, walls=WALLS,
     ):  # fmt: skip
-        self.files, self.module, self.isolate = files, module, isolate
+        self.files, self.module = files, module
+        self.isolate, self.notebook = isolate, notebook
         self.seconds, self.total, self.memory = seconds, total, memory
         self.walls = list(walls)
         self.allowed = [*ALLOWED, *allowed]
         self.output, self.protections, self.calls = "", {}, 0
         self._child = self._broken = None
-        self._hung, self._used = {}, 0.0
+        self._hung, self._used, self._aborted = {}, 0.0, False
 
     def __enter__(self):
         with contextlib.suppress(StudentError):
@@ -74,6 +77,12 @@ class Session:
         """End the child; the next call starts another, with all its time again."""
         self.close()
         self._used = 0.0
+
+    def abort(self):
+        """From another thread: end the child now, and start no other."""
+        self._aborted = True
+        if (child := self._child) is not None:
+            child.kill_group()
 
     def close(self):
         """End the child and all that it started."""
@@ -102,6 +111,8 @@ class Session:
         """Start a child and have it run the module; StudentError if that fails."""
         if self._broken is not None:
             raise self._broken
+        if self._aborted:
+            raise StudentError("died", "stopped")
         if f"{self.module}.py" not in self.files:
             self._broken = StudentError("missing", f"there is no file {self.module}.py")
             raise self._broken
@@ -122,16 +133,20 @@ class Session:
             raise
 
     def _setting(self):
-        try:
-            files = {n: text.decode("utf-8-sig") for n, text in self.files.items()}
-        except UnicodeDecodeError as error:
-            raise StudentError("import", f"not UTF-8: {error}") from None
+        files = {}
+        for name, text in self.files.items():
+            try:
+                files[name] = text.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                words = f"{name} is not UTF-8 (byte {error.start}): save it as UTF-8"
+                raise StudentError("import", words) from None
         own = [n for n in self.allowed if n not in ALLOWED]
         bounds = {"seconds": int(self.total) + 5, "memory": self.memory}
         return {
             "limits": bounds | {"walls": self.walls} if self.isolate else None,
             "files": files,
             "module": self.module,
+            "notebook": self.notebook,
             "allowed": ["__future__", *self.allowed],
             "preload": [*ALLOWED, *PRELOAD, *own],
         }
@@ -272,13 +287,17 @@ class _Child:
                 self._printed += data[: MOST_OUTPUT - len(self._printed)]
 
     # ---- its end ----------------------------------------------------------------
-    def kill(self):
-        """End it and all that it started; returns when they are dead."""
+    def kill_group(self):
+        """End it, and what it started in its process group."""
         if os.name == "posix":
             with contextlib.suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(OSError):
             self.process.kill()
+
+    def kill(self):
+        """End it and all that it started; returns when they are dead."""
+        self.kill_group()
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             limits.kill_user(self.user)
         self.process.wait()
@@ -316,7 +335,7 @@ def plain(text):
 
 
 def protections():
-    """[(name, whether it holds on this machine, in words)], found by starting a child."""
+    """[(name, whether it holds on this machine, words)], found by starting a child."""
     with Session({"empty.py": b""}, "empty") as session:
         held = session.protections
     words = limits.WORDS.items()

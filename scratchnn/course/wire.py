@@ -63,7 +63,7 @@ def unpack(x, arrays, function=None):
     if type(x) is str:
         return x.encode("utf-8", "replace").decode()  # halves of characters: ?
     if type(x) is dict and len(x) == 1:
-        (kind, content), = x.items()
+        ((kind, content),) = x.items()
         if kind == "array" and type(content) is int and 0 <= content < len(arrays):
             return arrays[content]
         if kind == "function" and function and type(content) is int:
