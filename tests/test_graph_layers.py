@@ -234,6 +234,20 @@ def test_single_query_attention_over_the_neighbours_is_a_graph_layer():
         np.testing.assert_allclose(given[node], wanted, atol=1e-12)
 
 
+def test_gat_drops_weights_of_edges_and_numbers_of_what_they_carry():
+    # Each node hears itself alone, so alpha is 1: kept or not, for the whole row.
+    edges = np.tile(np.arange(200), (2, 1))
+    A = data.Graph(edge_index=edges, num_nodes=200).adjacency()
+    layer = G.GATLayer(3, 5, dropout=0.5, rng=seeded())
+    H = seeded(1).normal(size=(200, 3)).astype(np.float32)
+    kept = layer(H, A).data / (H @ layer.W.data)
+    assert set(np.round(np.unique(kept), 3)) == {0, 4}  # 1 / (1 - p)^2
+    whole = (kept == 0).all(axis=1)
+    assert 70 < whole.sum() < 135  # half of the rows, and 1 in 32 of the others
+    assert 0.4 < (kept[~whole] == 0).mean() < 0.6
+    np.testing.assert_allclose(layer.eval()(H, A).data, H @ layer.W.data, rtol=1e-5)
+
+
 def test_gat_is_single_query_attention_with_another_score():
     """One head: what differs from algorithm 3 is LeakyReLU(a.[q, k]) for q.k."""
     graph, layer = data.ring_graph(5), double(G.GATLayer(3, 3, rng=seeded()))

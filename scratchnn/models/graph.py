@@ -140,9 +140,10 @@ class GATLayer(nn.Module):
     alpha_ij = softmax over j of LeakyReLU(a_i . W h_i + a_j . W h_j): attention, but
     only to neighbours (a node hears itself if A has loops; weights don't count). H
     (n, d_in) -> (n, heads d_out), the heads beside each other, or (n, d_out), their
-    mean, if not concat. dropout: of each alpha. Velickovic et al., "Graph Attention
-    Networks", ICLR 2018, arXiv:1710.10903, equations (1) to (6); their one vector a is
-    a_i above a_j.
+    mean, if not concat. dropout: of each alpha, and of each number of W h_j on its way
+    out, as in the authors' program; the paper names the first alone. Velickovic et al.,
+    "Graph Attention Networks", ICLR 2018, arXiv:1710.10903, equations (1) to (6); their
+    one vector a is a_i above a_j.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class GATLayer(nn.Module):
     def forward(self, H, A):
         Z = self._heads(H)
         alpha = self.dropout(self._alpha(Z, A))[..., None]  # (E, heads, 1)
+        Z = self.dropout(Z)
         out = message_passing(A, Z, lambda _, z_j, a: alpha * z_j)  # (n, heads, d_out)
         out = out.reshape(len(out), -1) if self.concat else out.mean(axis=1)
         return out + self.b
