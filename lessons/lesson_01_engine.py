@@ -275,14 +275,7 @@ plot.tape(tape, names, found, visits=orders, wrong=wrong)
 #
 # The nasty part: with the brackets moved, as (s + p) + q, the hurried order is right.
 # Code that passes on one graph proves little.
-# sphinx_gallery_start_ignore
-u, v = Value(2.0), Value(3.0)
-su, pu = u + v, u * v
-walk_back(as_met((su + pu) + su * pu))
-assert (u.g, v.g) == (25, 19)
-# sphinx_gallery_end_ignore
-
-# %%
+#
 # What does it cost?
 # ------------------
 #
@@ -322,6 +315,10 @@ dots = {"moving each input": (n, (n + 1) * run), "run and walk": (few, counted)}
 # sphinx_gallery_start_ignore
 assert operations(1000) == (1998, 3995) and counted[2] == 5993
 assert 1001 * 1998 == 1_999_998
+u, v = Value(2.0), Value(3.0)
+su, pu = u + v, u * v
+walk_back(as_met((su + pu) + su * pu))
+assert (u.g, v.g) == (25, 19)
 many = np.random.default_rng(0).normal(size=10)
 leaves = [Value(v) for v in many]
 walk_back(history(chain(leaves))[::-1])

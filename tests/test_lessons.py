@@ -81,8 +81,6 @@ def _cell(part):
     lines = part.strip("\n").splitlines()
     k = 0
     while k < len(lines) and re.match(r"#( |$)", lines[k]):
-        if "sphinx_gallery" in lines[k]:
-            break
         k += 1
     text = "\n".join(line[2:] for line in lines[:k]) + "\n"
     code, hidden = [], False
@@ -222,9 +220,9 @@ def test_predictions_are_asked_before_and_answered_after(lesson):
     for paragraph in lesson.paragraphs():
         if paragraph.startswith("**Predict.**"):
             assert "?" in paragraph
-    for k, cell in enumerate(lesson.cells):
-        if "**Predict.**" in cell.text:
-            assert "**Answer.**" not in cell.text, "answered before the cell runs"
+    for cell in lesson.cells:
+        between = re.search(r"\*\*Predict\.\*\*.*\*\*Answer\.\*\*", cell.text, _RE)
+        assert not between, "answered before the cell runs"
 
 
 @pages
@@ -259,6 +257,15 @@ def test_numbers_are_held_by_hidden_asserts(lesson):
     assert len(asserts) >= len(list(lesson.figures()))
     shown = [line for code in lesson.code_cells for line in code]
     assert not [line for line in shown if line.lstrip().startswith("assert ")]
+
+
+@pages
+def test_hidden_lines_stand_among_code_that_is_shown(lesson):
+    """Right after text they would be text; alone they would leave an empty box."""
+    assert "sphinx_gallery" not in lesson.text
+    for part in re.split(r"^# %%.*$", lesson.source, flags=re.MULTILINE)[1:]:
+        if "sphinx_gallery_start_ignore" in part:
+            assert _cell(part).code, part
 
 
 @pages
