@@ -6,7 +6,8 @@
         ### END SOLUTION
 
 `blocks` finds the marked lines, `student_text` is what students get, `public_tests` the
-same with the tests that they may see. Marks are comments, read with `tokenize`: one in
+same with the tests that they may see, `solution_text` what the best of them hand in.
+Marks are comments, read with `tokenize`: one in
 a string is text. nbgrader's pairs and otter-grader's forms are known:
 
     ### BEGIN SOLUTION ... ### END SOLUTION            a stub takes their place
@@ -23,13 +24,16 @@ names the line: a mark that is passed over would give a solution away.
 
 import ast
 import difflib
+import functools
 import io
 import re
 import tokenize
 from typing import NamedTuple
 
 from .errors import TaskError
+from .leaks import squeezed
 
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 KINDS = ("solution", "hidden tests", "tests")
 LINES = ("SOLUTION", "SOLUTION NO PROMPT")  # at the end of a statement
 MARKS = {
@@ -38,6 +42,7 @@ MARKS = {
 }
 WORDS = ("BEGIN", "SOLUTION", "HIDDEN", "TESTS", "PROMPT")  # END is in many words
 PROMPT = re.compile(r"""r?(\"""|''')[ \t]*(#[^\n]*)\n""", re.IGNORECASE)
+LONG = 20  # characters: a line from here on tells what the solution is
 BLANK = (
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT),
     *(tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER),
@@ -60,17 +65,46 @@ class Block(NamedTuple):
 
 def blocks(source, filename):
     """The marked blocks of a file, in order -> [Block]; TaskError for wrong marks."""
-    return _Marked(source, filename).blocks
+    return _marked(source, filename).blocks
 
 
 def student_text(source, filename):
     """The file as students get it: stubs for solutions, prompts shown, no tests."""
-    return _Marked(source, filename).text(tests=False)
+    return _marked(source, filename).text(tests=False)
 
 
 def public_tests(source, filename):
     """The student's text with the TESTS blocks, marks and all, where they stand."""
-    return _Marked(source, filename).text(tests=True)
+    return _marked(source, filename).text(tests=True)
+
+
+def solution_text(source, filename):
+    """The solution as a student would hand it in: no marks, no prompts, no tests."""
+    return _marked(source, filename).text(solutions=True)
+
+
+def secret_lines(source, filename):
+    """{line: where} of what must not be released, as `file.py:12`.
+
+    Lines of solutions and of hidden tests, stripped, of 20 characters or more. A line
+    that stands in the given text too (unmarked, or in a prompt) is no secret; one of a
+    hidden test neither if it stands in a public test.
+    """
+    marked = _marked(source, filename)
+    given, public = (squeezed(marked.text(tests=t)) for t in (False, True))
+    secret = {}
+    for block in marked.blocks:
+        shown = {"solution": given, "hidden tests": public}.get(block.kind)
+        for n in block.inner if shown is not None else ():
+            line = marked.unmarked(n, block).strip()
+            if len(line) >= LONG and squeezed(line) not in shown:
+                secret.setdefault(line, f"{filename}:{n}")
+    return secret
+
+
+@functools.lru_cache(maxsize=8)
+def _marked(source, filename):
+    return _Marked(source, filename)
 
 
 class _Marked:
@@ -96,6 +130,8 @@ class _Marked:
         for token in self.tokens:
             if token.type not in BLANK:
                 self.code.update(range(token.start[0], token.end[0] + 1))
+        self.nodes = list(ast.walk(self.tree))  # from outside in
+        self.numbers = dict(reversed([*_tasks(self.nodes)]))
         self.blocks = self.paired()
         self.statements = {block: self.whole(block) for block in self.blocks}
 
@@ -224,8 +260,7 @@ class _Marked:
         if block.kind == "prompt":
             return []
         lines = block.inner
-        bodies = (b for node in ast.walk(self.tree) for b in _bodies(node))
-        for body in bodies:  # from outside in
+        for body in (body for node in self.nodes for body in _bodies(node)):
             inside = [s for s in body if {_first(s), s.end_lineno} <= set(lines)]
             if inside:
                 break
@@ -251,17 +286,17 @@ class _Marked:
         return inside
 
     # ---- from blocks to text ----------------------------------------------------
-    def text(self, tests):
-        """What students get, with or without the public tests."""
+    def text(self, tests=False, solutions=False):
+        """What students get, with the public tests or without; or the solution."""
         out, end = [], 0
         for k, block in enumerate(self.blocks):
             out += self.lines[end : block.start - 1]
             end = block.end
             if block.kind == "tests" and tests:
                 out += self.lines[block.start - 1 : block.end]
-            elif block.kind == "prompt":
-                out += [self.lines[n - 1] for n in block.inner]
-            elif block.kind == "solution" and block.stub:
+            elif block.kind == ("solution" if solutions else "prompt"):
+                out += [self.unmarked(n, block) for n in block.inner]
+            elif block.kind == "solution" and block.stub and not solutions:
                 out += self.stub(block, self.blocks[k - 1] if k else None)
             elif out and not out[-1].strip():  # what is left out takes its space along
                 while end < len(self.lines) and not self.lines[end].strip():
@@ -290,23 +325,28 @@ class _Marked:
             lines += [text for s in self.statements[block] for text in _left(s)]
         return [indent + line for line in lines]
 
+    def unmarked(self, line, block):
+        """A line of a block, without the mark that ends it."""
+        text = self.lines[line - 1]
+        last = self.by_line(block) and line == block.end
+        return text[: text.rindex("#")].rstrip() if last else text
+
     def by_line(self, block):
         return block.kind == "solution" and block.start in block.inner
 
     def task(self, block):
         """`Task 3.2: kl`, of the function that a solution stands in."""
         at = self.statements[block][0]
-        numbers = dict(reversed(list(_tasks(self.tree))))
         around = [
             node.name
-            for node in ast.walk(self.tree)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+            for node in self.nodes
+            if isinstance(node, DEFINITIONS)
             and node.lineno <= at.lineno <= node.end_lineno
             and node not in self.statements[block]
         ]
         for name in around:
-            if name in numbers:
-                return f"Task {numbers[name]}: {name}"
+            if name in self.numbers:
+                return f"Task {self.numbers[name]}: {name}"
         if not around:
             raise self.error(
                 block.start,
@@ -320,9 +360,9 @@ class _Marked:
         )
 
 
-def _tasks(tree):
+def _tasks(nodes):
     """(function, number) of each call task(number, function, ...)."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", None))
             given = dict(zip(("number", "function"), node.args))

@@ -1,0 +1,63 @@
+"""Zips that are the same bytes for the same files, and files written whole or not."""
+
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip knows
+
+
+def packed(files, modes=()):
+    """The bytes of a zip of {name: bytes}: sorted, of one time, not compressed.
+
+    modes: {name: rights}, where they are not 0o644. Compression is left out, for its
+    bytes change with the version of zlib.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, LONG_AGO)
+            entry.create_system = 3  # as written on Unix, wherever it is
+            entry.external_attr = (0o100000 | dict(modes).get(name, 0o644)) << 16
+            archive.writestr(entry, files[name])
+    return out.getvalue()
+
+
+def write_file(path, data):
+    """Write a file whole, or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def write_folder(path, files):
+    """Write a folder of {name: bytes}, whole or not at all; it replaces one there."""
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        for name, data in files.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_bytes(data)
+        new.chmod(0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+            os.replace(path, old / path.name)
+            os.replace(new, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(new, path)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
