@@ -70,7 +70,7 @@ def _build(out):
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-E"]
     command += ["-d", str(part / ".doctrees"), str(ROOT / "docs"), str(part)]
     try:
-        built = subprocess.run(command, stdout=sys.stderr, env=_environment())
+        built = subprocess.run(command, stdout=2, env=_environment())  # to stderr
         if built.returncode:
             raise UsageError(
                 "scratchnn docs: the site was not built; the lines above say why"
