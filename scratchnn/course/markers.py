@@ -260,12 +260,11 @@ class _Marked:
         if block.kind == "prompt":
             return []
         lines = block.inner
+        inside = []
         for body in (body for node in self.nodes for body in _bodies(node)):
             inside = [s for s in body if {_first(s), s.end_lineno} <= set(lines)]
             if inside:
                 break
-        else:
-            raise self.error(block.start, f"a block of {block.kind} without code in it")
         covered = {n for s in inside for n in range(_first(s), s.end_lineno + 1)}
         torn = sorted(self.code.intersection(lines) - covered)
         if torn:
@@ -274,6 +273,8 @@ class _Marked:
                 f"the {block.kind} of line {block.start} holds only a part of this "
                 "statement; move the marks so that it is all in or all out",
             )
+        if not inside:
+            raise self.error(block.start, f"a block of {block.kind} without code in it")
         column = inside[0].col_offset
         if column != len(self.indent(block.start)):
             raise self.error(
@@ -288,31 +289,37 @@ class _Marked:
     # ---- from blocks to text ----------------------------------------------------
     def text(self, tests=False, solutions=False):
         """What students get, with the public tests or without; or the solution."""
-        out, end = [], 0
+        out, end = [], 0  # out: (line of the source, text)
         for k, block in enumerate(self.blocks):
-            out += self.lines[end : block.start - 1]
+            out += self.numbered(range(end + 1, block.start))
             end = block.end
             if block.kind == "tests" and tests:
-                out += self.lines[block.start - 1 : block.end]
+                out += self.numbered(range(block.start, block.end + 1))
             elif block.kind == ("solution" if solutions else "prompt"):
-                out += [self.unmarked(n, block) for n in block.inner]
+                out += [(n, self.unmarked(n, block)) for n in block.inner]
             elif block.kind == "solution" and block.stub and not solutions:
-                out += self.stub(block, self.blocks[k - 1] if k else None)
-            elif out and not out[-1].strip():  # what is left out takes its space along
+                lines = self.stub(block, self.blocks[k - 1] if k else None)
+                out += [(block.start, line) for line in lines]
+            elif out and not out[-1][1].strip():  # what goes takes its space along
                 while end < len(self.lines) and not self.lines[end].strip():
                     end += 1
-        out += self.lines[end:]
-        text = "\n".join(out).strip("\n") + "\n"
+        out += self.numbered(range(end + 1, len(self.lines) + 1))
+        while out and not out[0][1]:
+            out = out[1:]
+        text = "\n".join(line for _, line in out).rstrip("\n") + "\n"
         try:
             compile(text, str(self.filename), "exec", dont_inherit=True)
         except SyntaxError as error:
-            lines = text.split("\n")
-            line = lines[min(error.lineno or 1, len(lines)) - 1].strip()
-            raise TaskError(
-                f"{self.filename}: without the solutions it is no longer Python, at "
-                f"{line!r}: {error.msg}; is there code beside what is marked?"
+            line, shown = out[min(error.lineno or 1, len(out)) - 1]
+            raise self.error(
+                line,
+                f"without what is marked the file is no longer Python, at "
+                f"{shown.strip()!r}: {error.msg}; mark less, or add a prompt",
             ) from None
         return text
+
+    def numbered(self, lines):
+        return [(n, self.lines[n - 1]) for n in lines]
 
     def stub(self, block, before):
         """The lines in place of a solution."""

@@ -105,4 +105,3 @@ def _with_docstring(text):
         yield "markdown", ast.get_docstring(tree)
         text = "\n".join(text.split("\n")[tree.body[0].end_lineno :])
     yield "code", text
-

@@ -126,7 +126,8 @@ def _nothing_to_learn(path, public):
         if task.mistakes:
             raise TaskError(
                 f"{path}: mistake {task.mistakes[0].id} of task {task.number} stands "
-                "in public tests, which are released; move it into ### BEGIN HIDDEN TESTS"
+                "in public tests, which are released; move it into ### BEGIN HIDDEN "
+                "TESTS"
             )
 
 
@@ -163,7 +164,8 @@ def _fails(path, assignment, public, script):
         if result.status == "passed":
             raise TaskError(
                 f"{path}: task {task.number} passes its public checks as it is "
-                "released; mark what students write, or give them a bug that a public check finds"
+                "released; mark what students write, or give them a bug that a public "
+                "check finds"
             )
 
 
