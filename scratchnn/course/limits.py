@@ -55,8 +55,8 @@ CALLS = {
 def apply(setting):
     """Give up what `setting` names; {protection: whether it holds}.
 
-    setting: folder, an empty one; seconds, of computing; memory, bytes; walls, the
-    names of those to put up.
+    setting: folder, an empty one; seconds, of computing; memory, bytes; processes,
+    besides this one; walls, the names of those to put up.
     """
     walls = setting["walls"]
     root = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -135,9 +135,10 @@ def _prctl(option, value, pointer=None):
 
 # ---- limits ---------------------------------------------------------------------
 def _limit(setting):
-    zero = "CORE", "FSIZE", "NPROC", "MEMLOCK", "MSGQUEUE"
+    zero = "CORE", "FSIZE", "MEMLOCK", "MSGQUEUE"
     limits = dict.fromkeys(zero, 0)
-    limits |= {"NOFILE": 16, "CPU": setting["seconds"], "AS": setting["memory"]}
+    limits |= {"NPROC": setting["processes"], "NOFILE": 16}
+    limits |= {"CPU": setting["seconds"], "AS": setting["memory"]}
     kinds = {name: getattr(resource, f"RLIMIT_{name}", None) for name in limits}
     # Every one is tried, though one before it failed.
     done = [_try(_set, kinds[n], limits[n]) for n in limits if kinds[n] is not None]

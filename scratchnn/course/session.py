@@ -142,8 +142,9 @@ class Session:
                 raise StudentError("import", words) from None
         own = [n for n in self.allowed if n not in ALLOWED]
         bounds = {"seconds": int(self.total) + 5, "memory": self.memory}
+        bounds |= {"processes": 0, "walls": self.walls}
         return {
-            "limits": bounds | {"walls": self.walls} if self.isolate else None,
+            "limits": bounds if self.isolate else None,
             "files": files,
             "module": self.module,
             "notebook": self.notebook,
@@ -191,7 +192,7 @@ class Session:
                 args = wire.unpack(reply["args"], arrays)
                 kwargs = wire.unpack(reply["kwargs"], arrays)
             except (LookupError, TypeError, ValueError, RecursionError):
-                raise self._lost("answer", "its answer can't be read") from None
+                raise self._lost("died", "its answer can't be read") from None
             self.calls += 1
             if self.calls > MOST_CALLBACKS:
                 raise self._lost("time", "it calls the function it is given too often")
@@ -315,7 +316,7 @@ class _Child:
     def fate(self, error):
         """(kind, text) of why no frame came."""
         if isinstance(error, wire.WireError):
-            return "answer", f"its answer can't be read: {error}"
+            return "died", f"its answer can't be read: {error}"
         try:
             code = self.process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:

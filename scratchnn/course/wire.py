@@ -37,7 +37,7 @@ def pack(x, arrays, functions=None):
         x, kind = np.asarray(x), np.ndarray
     if kind is np.ndarray:
         if x.dtype.kind not in KINDS:
-            raise WireError(f"an array of dtype {x.dtype}, expected numbers")
+            raise WireError(f"an array of dtype {x.dtype}; expected one of numbers")
         arrays.append(x)
         return {"array": len(arrays) - 1}
     if kind in (tuple, list):
@@ -47,7 +47,8 @@ def pack(x, arrays, functions=None):
     if functions is not None and callable(x):
         functions.append(x)
         return {"function": len(functions) - 1}
-    raise WireError(f"a {kind.__module__}.{kind.__qualname__}".replace("builtins.", ""))
+    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    raise WireError(f"a {name}; expected arrays, numbers, text, or tuples of these")
 
 
 def _scalar(x, arrays):
