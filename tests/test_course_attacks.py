@@ -15,15 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from course_toy import (
-    ASSIGNMENT,
-    ATTACKS,
-    CANARY,
-    HONEST,
-    WHOLE_FILE,
-    attack,
-    grade_all,
-)
+from course_toy import ASSIGNMENT, ATTACKS, CANARY, HONEST, PRY, WHOLE_FILE, attack
 
 from scratchnn.course.errors import StudentError
 from scratchnn.course.grade import grade, read_result, result_path
