@@ -6,13 +6,10 @@ another user in an empty root folder (needs root), and a filter of system calls
 could fill. Stands alone, for child.py runs it without scratchnn.
 """
 
-import contextlib
 import ctypes
 import os
 import platform
-import signal
 import struct
-import time
 
 try:
     import resource
@@ -157,27 +154,6 @@ def _set(kind, value):
 def die_with_parent():
     """Have the kernel kill this process when the one that started it ends."""
     _try(_prctl, 1, 9)  # PR_SET_PDEATHSIG
-
-
-def kill_user(user):
-    """Kill all processes of a user that only a student's code can be."""
-    for _ in range(20):
-        mine = [p for p in os.listdir("/proc") if p.isdecimal() and _is_of(p, user)]
-        if not mine:
-            return
-        for pid in mine:
-            with contextlib.suppress(OSError):
-                os.kill(int(pid), signal.SIGKILL)
-        time.sleep(0.01)
-
-
-def _is_of(pid, user):
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            lines = dict(line.split(":\t", 1) for line in file if ":\t" in line)
-    except OSError:  # it has ended
-        return False
-    return lines["State"][0] != "Z" and int(lines["Uid"].split()[0]) == user
 
 
 def hide_memory():
