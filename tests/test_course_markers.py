@@ -4,7 +4,7 @@ import re
 import textwrap
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchnn.course import TaskError
@@ -355,16 +355,17 @@ def indentation(line):
 @st.composite
 def marked_programs(draw):
     """(lines, tokens that are marked): marks anywhere, most of them wrong."""
+    places = st.integers(1, len(PROGRAM))
+    shifts = st.sampled_from([0, 0, 0, 0, 4, -4, 2])
     inserted = draw(
-        st.lists(
-            st.tuples(
-                st.integers(1, len(PROGRAM)),
-                st.sampled_from(MARKS[:4] * 4 + MARKS),
-                st.sampled_from([0, 0, 0, 0, 4, -4, 2]),
-            ),
-            max_size=4,
-        )
+        st.lists(st.tuples(places, st.sampled_from(MARKS), shifts), max_size=1)
     )
+    pairs = st.lists(st.tuples(places, places).map(sorted), max_size=2)
+    for first, last in draw(pairs):
+        column = indentation(PROGRAM[first - 1])
+        shift = column - indentation(PROGRAM[last - 1])  # to the column of the first
+        inserted += [(first, draw(st.sampled_from(MARKS[:5:2])), 0)]
+        inserted += [(last, "# END SOLUTION", draw(st.sampled_from([shift] * 3 + [0])))]
     at_ends = draw(st.sets(st.integers(1, len(PROGRAM)), max_size=2))
     lines, secret, open_, wrong = [], set(), False, False
     for n, line in enumerate(PROGRAM, 1):
@@ -384,6 +385,7 @@ def marked_programs(draw):
     return "\n".join(lines) + f'\n{TASK}task("3.3", "Other")\n', secret, wrong
 
 
+@settings(max_examples=300, deadline=None)
 @given(marked_programs())
 def test_marks_anywhere_are_an_error_or_hide_what_is_marked(program):
     text, secret, wrong = program
