@@ -8,8 +8,10 @@ proofs.py shows that it is fit to give away; else TaskError says what to mend. T
 source gives the same bytes.
 """
 
+import contextlib
 import hashlib
 import json
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from .gradescope import autograder
 from .markers import blocks, public_tests, student_text
 from .notebook import from_script
 from .recorded import PUBLIC, TASKS, record
+from .session import ALLOWED
 
 KINDS = ("folder", "zip", "notebook", "gradescope")
 
@@ -59,6 +62,11 @@ class Release(NamedTuple):
     files: dict
     notes: list
 
+    @property
+    def student_file(self):
+        """The name of the file that students write in."""
+        return next(n for n in self.files if n.endswith((".py", ".ipynb")))
+
 
 def release(assignment_path, out, kind="folder"):
     """Make what students get, or what Gradescope gets -> Release.
@@ -71,12 +79,14 @@ def release(assignment_path, out, kind="folder"):
     if kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
     path, out = Path(assignment_path), Path(out)
-    files = build(path, notebook=kind == "notebook")
-    if build(path, notebook=kind == "notebook") != files:
-        raise TaskError(
-            f"{path}: two builds differ; inputs and answers must come from `rng` alone"
-        )
-    notes = proofs.prove(path, files)
+    with _their_errors(path):
+        files = build(path, notebook=kind == "notebook")
+        if build(path, notebook=kind == "notebook") != files:
+            raise TaskError(
+                f"{path}: two builds differ; inputs come from `rng` alone, and answers "
+                "from inputs"
+            )
+        notes = proofs.prove(path, files)
     if kind == "gradescope":
         files, modes = autograder(path)
         out = out if out.suffix == ".zip" else out / f"{path.stem}-autograder.zip"
@@ -91,9 +101,32 @@ def release(assignment_path, out, kind="folder"):
     return Release(out, files, notes)
 
 
+@contextlib.contextmanager
+def _their_errors(path):
+    """What the assignment's own code raises, as a TaskError with file and line."""
+    try:
+        yield
+    except (TaskError, OSError):
+        raise
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path}: not UTF-8: {error}") from None
+    except Exception as error:
+        own = {str(path), Path(PUBLIC).name}
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f.lineno for f in frames if {f.filename, Path(f.filename).name} & own]
+        if not lines:
+            raise
+        words = f"{path}:{lines[-1]}: {type(error).__name__}: {error}"
+        raise TaskError(words) from error
+
+
 def build(path, notebook=False):
     """{name: bytes} of a student's folder, not yet proved."""
     path = Path(path)
+    if not path.stem.isidentifier() or path.stem in ALLOWED or path.suffix != ".py":
+        raise TaskError(
+            f"{path}: an assignment's file has a name that Python can import, as vae.py"
+        )
     assignment = load(path)
     if not assignment.tasks:
         raise TaskError(f'{path}: no tasks; write one, task("1.1", "name", points=1)')
