@@ -96,16 +96,18 @@ class Task:
         self._add(Invariant(self, claim))
         return claim
 
-    def mistake(self, id, hint):
-        """A wrong function that students write; who answers as it does gets the hint.
+    def mistake(self, id, hint, *functions):
+        """Wrong functions that students write; who answers as one gets the hint.
 
-        id: of a list of mistakes, such as "M131".
+        id: of a list of mistakes, such as "M131". Without functions, a decorator.
         """
 
         def add(function):
             self.mistakes.append(Mistake(id, hint, function))
             return function
 
+        for function in functions:
+            add(function)
         return add
 
 

@@ -134,20 +134,13 @@ def _depends_on_values(check, ran):
 
 
 def _named(known):
-    """The Mistake that fits all value checks, or else the first that fails."""
+    """The Mistake that fits all value checks, or those that fail, or the first."""
     failed = [mistakes for passed, mistakes in known if not passed]
-    for group in (known, [k for k in known if not k[0]], [k for k in known if not k[0]][:1]):
-        lists = [mistakes for _, mistakes in group]
-        if not lists or not failed:
-            continue
-        for mistake in failed[0]:
-            if all(any(_same(mistake, m) for m in each) for each in lists):
+    for group in ([mistakes for _, mistakes in known], failed, failed[:1]):
+        for mistake in failed[0] if failed else ():
+            if all(mistake in each for each in group):
                 return mistake
     return next((mistakes[0] for mistakes in failed if mistakes), None)
-
-
-def _same(a, b):
-    return a[:2] == b[:2]
 
 
 def _words(ran, hint, mistake):

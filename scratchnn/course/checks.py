@@ -11,6 +11,7 @@ dtype, shape, finiteness, then each entry.
 """
 
 import inspect
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -41,10 +42,11 @@ class Mistake(NamedTuple):
     def answer(self, inputs):
         """What the function returns, or Raised."""
         try:
-            with np.errstate(all="ignore"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 return self.function(*copies(inputs))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
-            return Raised(type(e).__name__)
+        except Exception as error:
+            return Raised(type(error).__name__)
 
 
 class Check:
@@ -64,7 +66,7 @@ class Check:
     def sizes(self):
         """{name: size} of the full case, from the defaults of the inputs' function."""
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
-        return {p.name: p.default for p in parameters}
+        return {p.name: p.default for p in parameters if type(p.default) is int}
 
     def inputs(self, rng, sizes):
         """A tuple of inputs."""
@@ -90,7 +92,10 @@ class Value(Check):
             yield sizes, self.inputs(rng, sizes)
 
     def run(self, function, answers, rng):
-        """Outcome: the first case that differs; the mistakes that fit in every case."""
+        """Outcome: the first case that differs; the mistakes that fit in every case.
+
+        Those that fit in all parts come first, then those of the first wrong part.
+        """
         text, how, parts, alike = "", "", set(), None
         for k, (_, inputs) in enumerate(self.cases(rng)):
             mine = copies(inputs)
@@ -104,12 +109,11 @@ class Value(Check):
                 text = f"{wrong}\nfor {shown(self.named(inputs))}"
             found = answers.alike(self, k, inputs, given)
             alike = found if alike is None else [a for a in alike if a in found]
-        if not text:
-            n = len(right) if isinstance(right, (tuple, list)) else 1
-            everywhere = [m for part, m in alike if all((p, m) in alike for p in range(n))]
-            return Outcome(True, known=tuple(everywhere))
+        n = len(right) if isinstance(right, (tuple, list)) else 1
         known = [m for part, m in sorted(alike, key=lambda a: a[0]) if part in parts]
-        return Outcome(False, f"{text}\n{how}".strip(), tuple(known))
+        whole = [m for _, m in alike if all((p, m) in alike for p in range(n))]
+        known = tuple(whole + [m for m in known if m not in whole])
+        return Outcome(not text, f"{text}\n{how}".strip(), known)
 
     def _written(self, before, after):
         """Complains if the function wrote into its inputs."""
