@@ -263,7 +263,8 @@ def softmax_by_own_slopes(g, z):
 # **What does a check say that the loss did not?**
 
 error = failure(softmax, softmax_by_own_slopes, z)
-print(error)
+for line in str(error).splitlines():
+    print(textwrap.fill(line, 80))
 # sphinx_gallery_start_ignore
 assert failure(both, both_rule, x) is None and error.report.letter == "I"
 assert phi(both, [3, 3], g) == 87 and phi(both, [1, 3], g) == 43
@@ -485,25 +486,26 @@ plot.row_sums(row_sums, line=1)
 # ``scratchnn release gradcheck OUT/`` makes a folder with the tasks. Write your code
 # where it says so, and type ``scratchnn check 2.1`` there to have task 2.1 checked.
 #
-# 2.1 **Differences for arrays** (8 lines). ``numeric_gradient(f, x, g, h)``: f takes x
-# of any shape and returns an array of the shape of g; return the slopes of φ, of the
-# shape of x. Leave x as it was. *Hint: np.ndindex(x.shape) visits every place.*
+# 2.1 **Differences for arrays** (6 lines). ``numeric_gradient(f, x, g, h)``: f takes x
+# of any shape and returns an array of the shape of g; return the slopes of φ by x, of
+# the shape of x. *Hint: np.ndindex(x.shape) visits every place.*
 #
-# 2.2 **How far apart?** (4 lines). ``relative_error(analytic, numeric)``: the largest
-# difference of two arrays of one shape, as a part of their size. *Hint: slopes of 1e-6
-# can be wrong by 1e-7; and what if both are 0?*
+# 2.2 **How far apart?** (3 lines). ``relative_error(analytic, numeric)`` for arrays of
+# one shape: the largest of \|a - n\| / max(\|a\|, \|n\|) over all entries; 0 where both
+# are 0. *Hint: np.where keeps a division by 0 away.*
 #
-# 2.3 **Your own gradient check** (6 lines). ``check(f, rule, x, g)`` returns True or
-# False. It must refuse six wrong rules and accept right ones, for slopes of 1e-6 and of
-# 1e6 alike. *Hint: 2.1 and 2.2, and a tolerance between rounding and mistake.*
+# 2.3 **Your own gradient check** (4 lines). ``check(f, rule, x, g)`` returns True or
+# False, for x of any shape and g of the shape of f(x). It refuses wrong rules, wrong
+# shapes too, and accepts right ones, be their slopes 1e-6 or 1e6. *Hint: one call of
+# the rule, one of 2.1, one of 2.2.*
 #
 # 2.4 **The rule of the softmax, by gradient check** (2 lines). ``softmax_rule(g, y)``
 # for y = softmax(x), all (n, m): the slopes by x. *Hint: the sum over a row must be 0;
 # what must be taken off g, and with which weights?*
 #
-# 2.5 **Find the bug** (1 line). A gradient check turns green for a wrong rule, or red
-# for a right one. *Hint: dtype, step, cotangent; which of the three would you look at
-# first?*
+# 2.5 **Find the bug** (1 line). ``trust(f, rule, x)`` draws a g and calls your check.
+# It accepts every right rule, and some wrong ones. *Hint: which of the places where a
+# check breaks is this: the step, the kink, or the cotangent?*
 #
 # What you now know
 # -----------------

@@ -273,6 +273,18 @@ def test_tone(lesson):
     assert not re.search(r"\b(simply|obviously|just)\b", lesson.text, re.IGNORECASE)
 
 
+# ---- what single lessons promise ------------------------------------------------
+def test_the_engine_that_lesson_1_promises_has_about_40_lines():
+    path = ROOT / "lessons/lesson_01_engine.py"
+    source = path.read_text(encoding="utf-8")
+    parts = "as_value", "Value", "tanh", "history", "walk_back", "clear"
+    lines = ["clock = itertools.count(1)"]
+    for node in ast.parse(source).body:
+        if getattr(node, "name", "") in parts:
+            lines += ast.get_source_segment(source, node).splitlines()
+    assert 30 <= sum(bool(line.strip()) for line in lines) <= 40
+
+
 # ---- the counting itself --------------------------------------------------------
 SAMPLE = '''"""
 Title

@@ -28,7 +28,7 @@ def tape(nodes, names, panels, visits=None, wrong=(), slopes=True):
     xs, ys = places.T
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    size = (3.7 if columns == 2 else 4.6, 0.92 * (ys.max() + 1.3))
+    size = (3.0 if columns == 2 else 4.0, 0.85 * (ys.max() + 1.3))
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
     all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in all_axes:
