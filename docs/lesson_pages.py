@@ -98,7 +98,7 @@ def reset(gallery_conf, file):
     """
     snn.manual_seed(0)
     np.random.seed(0)
-    np.seterr(all="warn")
+    np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
     recording._mode.set(True)
     snn.set_num_threads(snn.threads.cores())
     for name in snn.TABLE.keys() - _TABLE.keys():

@@ -87,7 +87,7 @@ def moving(name):
 def draw(name):
     """The Figure of one op: a panel for each input, function and derivative in it."""
     inputs = moving(name)
-    figure = new_figure(3.4 * len(inputs) + 1.2, 2.7)
+    figure = new_figure(3.2 + 1.4 * len(inputs), 2.7)
     panels = figure.subplots(1, len(inputs), squeeze=False)[0]
     for axes, moved in zip(panels, inputs):
         x, y, slope, others = curves(name, moved)

@@ -371,6 +371,7 @@ def test_each_lesson_has_a_page_with_figures_in_words_and_a_notebook(site):
         assert sum("2.00x" in p.get("srcset", "") for p in figures) >= 3
         text = page.read_text(encoding="utf-8")
         assert "sphinx_gallery_start_ignore" not in text
+        assert "Warning: " not in text and str(ROOT) not in text
         (notebook,) = {x for x in site[page].links if x.endswith(".ipynb")}
         text = (page.parent / notebook).read_text(encoding="utf-8")
         kinds = {cell["cell_type"] for cell in json.loads(text)["cells"]}
