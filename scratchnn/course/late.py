@@ -22,10 +22,8 @@ class Late(NamedTuple):
     most: float
 
     def of(self, when):
-        """(factor of the score, in words) of what was handed in at `when` or None."""
-        if when is None:
-            return 1.0, "when it was handed in is not known"
-        seconds = (when - self.due).total_seconds()
+        """(factor of the score, in words) of what was handed in at `when`, ISO 8601."""
+        seconds = (moment(when) - self.due).total_seconds()
         if seconds <= GRACE:
             return 1.0, ""
         units = math.ceil(seconds / UNITS[self.unit])

@@ -15,6 +15,7 @@ from .check import gradcheck
 from .classifier import confusion, guesses
 from .clouds import cloud_costs, posteriors, rate_distortion
 from .computation import graph
+from .course import OUTCOMES, as_svg, scores, tasks
 from .curves import curves, profile, smooth
 from .density import density, dimensions, places, rows
 from .derivatives import cost_of_slopes, derivatives, fitted
@@ -57,12 +58,14 @@ __all__ = [
     "COLOURS",
     "GREY",
     "INK",
+    "OUTCOMES",
     "PALE",
     "STYLE",
     "against",
     "animate",
     "answers",
     "arrays",
+    "as_svg",
     "attention",
     "attention_spread",
     "best_discriminator",
@@ -115,6 +118,7 @@ __all__ = [
     "rows",
     "samples",
     "save",
+    "scores",
     "signatures",
     "slice_codes",
     "slices",
@@ -123,6 +127,7 @@ __all__ = [
     "step_sizes",
     "styled",
     "tape",
+    "tasks",
     "traversal",
     "weight_sums",
     "word_maps",
