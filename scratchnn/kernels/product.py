@@ -62,14 +62,21 @@ def _strips(a, k, depth, first, m, strips):
 
 
 @compiled()
-def _column(a, row_a, step_a, next_row, m, panel, places, depth, c, row_c, width, add):
-    """A column of tiles of c, all whole: m rows, a multiple of ROWS."""
+def _column(
+    a, row_a, step_a, next_row, m, panel, places, depth, bias, c, row_c, width, add
+):  # fmt: skip
+    """A column of tiles of c: m rows, with room up to a multiple of ROWS.
+
+    bias: the address of what each row begins with, or 0.
+    """
     for i in range(0, m, ROWS):
-        own, to = a + 4 * i * next_row, c + 4 * i * row_c
+        own, to, few = a + 4 * i * next_row, c + 4 * i * row_c, min(ROWS, m - i)
+        for r in range(few if bias else 0):
+            move(to + 4 * r * row_c, bias, width, NOTHING)
         if width == WIDE:
-            tile(own, row_a, step_a, ROWS, panel, places, depth, to, row_c, add)
+            tile(own, row_a, step_a, few, panel, places, depth, to, row_c, add)
         else:
-            narrow_tile(own, row_a, step_a, ROWS, panel, places, depth, to, row_c, add)
+            narrow_tile(own, row_a, step_a, few, panel, places, depth, to, row_c, add)
 
 
 @compiled()
@@ -82,11 +89,8 @@ def _part(jobs, panels, strips, a, b, bias, c):
     turn_a, turn_b = jobs[0, 4], jobs[0, 5]
     panel, corner, rows_of_a = panels[0, :DEPTH], panels[0, DEPTH:], strips[0]
     depths, at = len(a) if turn_a else a.shape[1], panel.ctypes.data
-    for i in range(low, high if len(bias) else low):
-        for j in range(left, right):
-            c[i, j] = bias[j]
     for k in range(0, depths, DEPTH):
-        depth, add = min(DEPTH, depths - k), k + len(bias)
+        depth, on_bias = min(DEPTH, depths - k), k == 0 and len(bias) > 0
         for first in range(low, high, BLOCK):
             rows = min(BLOCK, high - first)
             start, row_a = a.ctypes.data + 4 * (first * a.shape[1] + k), a.shape[1]
@@ -101,19 +105,21 @@ def _part(jobs, panels, strips, a, b, bias, c):
                 _panel(b, turn_b, k, depth, j, columns, panel)
                 m = whole if columns == width else 0
                 to = c.ctypes.data + 4 * (first * c.shape[1] + j)
+                plus = bias.ctypes.data + 4 * j if on_bias else 0
                 _column(
                     start, row_a, step_a, next_row, m, at, PLACES.ctypes.data, depth,
-                    to, c.shape[1], width, add,
+                    plus, to, c.shape[1], width, k + plus,
                 )  # fmt: skip
                 for i in range(m, rows, ROWS):  # tiles that c has no room for
                     few, own = min(ROWS, rows - i), start + 4 * i * next_row
-                    tile(
-                        own, row_a, step_a, few, at, PLACES.ctypes.data, depth,
-                        corner.ctypes.data, WIDE, 0,
+                    _column(
+                        own, row_a, step_a, next_row, few, at, PLACES.ctypes.data,
+                        depth, 0, corner.ctypes.data, WIDE, width, 0,
                     )  # fmt: skip
                     for r in range(few):
                         for n in range(columns):
-                            old = c[first + i + r, j + n] if add else ZERO
+                            old = c[first + i + r, j + n] if k else ZERO
+                            old = bias[j + n] if on_bias else old
                             c[first + i + r, j + n] = old + corner[r, n]
                 j += width
 
