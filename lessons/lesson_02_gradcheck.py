@@ -7,8 +7,8 @@ Gradient checking
 A *rule* takes g, the slopes of the loss by what a step made, and returns the slopes by
 what went in. You derive it on paper and type it in. Then you train, and the loss falls.
 
-Here are two rules for the softmax. The second one forgets that every output depends on
-every input of its row.
+Here are two rules for the softmax: the library's, and one that forgets that every
+output depends on every input of its row.
 """
 
 # %%
@@ -21,7 +21,7 @@ from scratchnn import GradcheckError, plot
 from scratchnn.data import digits
 
 # %%
-# The digits are 8 x 8 pixels; the network is one matrix W.
+# The digits are 8 x 8 pixels, the network is one matrix W, and p is its softmax.
 
 
 def softmax(z):
@@ -124,7 +124,7 @@ assert np.allclose([slope(lambda x: x**3, 2.0, h) for h in (1, 0.1)], [13, 12.01
 #
 # .. math::
 #
-#    \mathrm{error} \le \frac{h^2}{6}\,|f'''| + \frac{\varepsilon\,|f|}{h} \tag{2}
+#    \mathrm{error} \lesssim \frac{h^2}{6}\,|f'''| + \frac{\varepsilon\,|f|}{h} \tag{2}
 
 x = np.linspace(0.2, 1.5, 50)  # (50,) places
 h = 10.0 ** np.arange(0, -14.5, -0.5)  # (29,) steps
@@ -491,8 +491,8 @@ plot.row_sums(row_sums, line=1)
 # the shape of x. *Hint: np.ndindex(x.shape) visits every place.*
 #
 # 2.2 **How far apart?** (3 lines). ``relative_error(analytic, numeric)`` for arrays of
-# one shape: the largest of \|a - n\| / max(\|a\|, \|n\|) over all entries; 0 where both
-# are 0. *Hint: np.where keeps a division by 0 away.*
+# one shape: the largest of \|a - n\| / max(\|a\|, \|n\|) over all entries a of the one
+# and n of the other; 0 where both are 0. *Hint: np.where keeps a division by 0 away.*
 #
 # 2.3 **Your own gradient check** (4 lines). ``check(f, rule, x, g)`` returns True or
 # False, for x of any shape and g of the shape of f(x). It refuses wrong rules, wrong
