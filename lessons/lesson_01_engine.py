@@ -313,7 +313,7 @@ def operations(n):
 
 few = np.array([10, 100, 1000, 10_000])  # (4,) numbers of inputs
 counted = np.array([sum(operations(k)) for k in few])  # (4,) run and walk together
-print("counted", counted.shape, counted[:3])
+print("few", few.shape, few[:3], " counted", counted.shape, counted[:3])
 dots = {"moving each input": (n, (n + 1) * run), "run and walk": (few, counted)}
 # sphinx_gallery_start_ignore
 assert operations(1000) == (1998, 3995) and counted[2] == 5993
@@ -380,7 +380,7 @@ u = np.linspace(-2, 2, 81)  # (81,) places to draw the curve at
 curves = {"before": (u, [net(v).data for v in u])}
 losses = np.array([step() for _ in range(600)])  # (600,)
 curves["after"] = u, [net(v).data for v in u]
-print("losses", losses.shape, losses[[0, 1, -1]])
+print("u", u.shape, u[:3], " losses", losses.shape, losses[[0, 1, -1]].round(3))
 # sphinx_gallery_start_ignore
 assert round(losses[0], 2) == 0.40 and round(losses[-1], 3) == 0.011
 # sphinx_gallery_end_ignore
