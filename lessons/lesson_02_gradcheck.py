@@ -162,8 +162,8 @@ plot.step_sizes(h, found, model=expected)
 # **Answer.** (ii): at 1e-5 the error is 2e-11. At .01 the bend costs 2e-5, at 1e-12 the
 # rounding costs 4e-5; the whole line lies on or below the pale one, which is (2). The
 # one-sided line never gets below 1e-9. In float32 the best that h can do is 6e-6, and
-# at 1e-6 the error is about .016: not two digits are right. So: centred, in float64, h near
-# 1e-5. Else the test itself is what fails.
+# at 1e-6 the error is about .016: not two digits are right. So: centred, in float64, h
+# near 1e-5. Else the test itself is what fails.
 #
 # The second place where it breaks: a kink. At x = 0, relu has no slope.
 #
@@ -178,8 +178,9 @@ print("slopes", *[slope(relu, 0.0, h) for h in (1.0, 1e-3, 1e-5)])
 # sphinx_gallery_start_ignore
 at = dict(zip(np.round(np.log10(h), 1).tolist(), zip(*found.values())))
 assert np.isclose(at[-5][1], 2e-11, rtol=0.5) and np.isclose(at[-2][1], 2e-5, rtol=0.3)
-assert np.isclose(at[-12][1], 4e-5, rtol=0.5) and min(v[0] for v in at.values()) > 1e-9
+assert np.isclose(at[-12][1], 4e-5, rtol=0.6)
 assert (found["centred, float64"] < 1.05 * expected).all()
+assert found["one-sided, float64"].min() > 1e-9
 assert np.isclose(found["centred, float32"].min(), 6e-6, rtol=0.5)
 assert np.isclose(at[-6][2], 0.016, rtol=0.5)
 assert found["centred, float64"].argmin() in (10, 11, 12)
