@@ -92,7 +92,8 @@ def rate_distortion(beta, kl, reconstruction, samples, limit=None):
     above.set(xlabel="KL, nats per picture", ylabel="reconstruction, nats")
     above.grid(color=PALE, linewidth=0.8)
     _show(below, samples.reshape(-1, h, w), n)
-    below.set_yticks((h + 1) * (np.arange(K) + 0.5), [f"$\\beta$ = {b:g}" for b in beta])
+    names = [f"$\\beta$ = {b:g}" for b in beta]
+    below.set_yticks((h + 1) * (np.arange(K) + 0.5), names)
     below.tick_params(length=0, labelcolor=INK)
     below.set_title("pictures of random codes", pad=8)
     return figure
