@@ -48,7 +48,7 @@ def release(argv):
     for text in made.notes:
         print(f"note: {text}")
     if kind == "gradescope":
-        print("upload it where Gradescope says Configure Autograder; keep it to yourself")
+        print("upload it where Gradescope says Configure Autograder; show it to nobody")
     else:
         print(f"students write in {made.student_file} and run: scratchnn check")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip knows
 
 
-def packed(files, modes=()):
+def packed(files, modes={}):
     """The bytes of a zip of {name: bytes}: sorted, of one time, not compressed.
 
     modes: {name: rights}, where they are not 0o644. Compression is left out, for its
@@ -21,7 +21,7 @@ def packed(files, modes=()):
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, LONG_AGO)
             entry.create_system = 3  # as written on Unix, wherever it is
-            entry.external_attr = (0o100000 | dict(modes).get(name, 0o644)) << 16
+            entry.external_attr = (0o100000 | modes.get(name, 0o644)) << 16
             archive.writestr(entry, files[name])
     return out.getvalue()
 

@@ -83,10 +83,9 @@ def _wrapped(data, kind):
                 yield value if isinstance(value, bytes) else value.encode(), ""
     for run in ENCODED.findall(data.replace(b"\n", b"")):
         for start in range(4):
-            part = run[start : len(run) - (len(run) - start) % 4]
-            part = part.replace(b"-", b"+").replace(b"_", b"/")
+            part = run[start:].replace(b"-", b"+").replace(b"_", b"/")
             try:
-                yield base64.b64decode(part), ""
+                yield base64.b64decode(part + b"=" * (-len(part) % 4)), ""
             except binascii.Error:
                 pass
 

@@ -228,7 +228,7 @@ def _notes(path, assignment):
         if block.kind == "solution" and block.stub:
             long = [s for n in block.inner if len(s := lines[n - 1].strip()) >= LONG]
             given = [line for line in long if line not in secret]
-            if len(given) * 2 > len(long):
+            if given and len(given) * 2 >= len(long):
                 notes.append(
                     f"line {block.start}: {len(given)} of {len(long)} lines of this "
                     "solution stand elsewhere in what students get"

@@ -86,18 +86,20 @@ def release(assignment_path, out, kind="folder"):
                 f"{path}: two builds differ; inputs come from `rng` alone, and answers "
                 "from inputs"
             )
+        packs = kind in ("zip", "gradescope") or out.suffix == ".zip"
+        if not packs:
+            _refuse_to_replace(out, files)
         notes = proofs.prove(path, files)
-    if kind == "gradescope":
-        files, modes = autograder(path)
-        out = out if out.suffix == ".zip" else out / f"{path.stem}-autograder.zip"
-        write_file(out, packed(files, modes))
-    elif kind == "zip" or out.suffix == ".zip":
-        out = out if out.suffix == ".zip" else out / f"{path.stem}.zip"
-        inside = {f"{path.stem}/{name}": data for name, data in files.items()}
-        write_file(out, packed(inside))
-    else:
-        _refuse_to_replace(out, files)
+    if not packs:
         write_folder(out, files)
+        return Release(out, files, notes)
+    if kind == "gradescope":
+        name, (entries, modes) = f"{path.stem}-autograder.zip", autograder(path)
+    else:
+        name, modes = f"{path.stem}.zip", {}
+        entries = {f"{path.stem}/{name}": data for name, data in files.items()}
+    out = out if out.suffix == ".zip" else out / name
+    write_file(out, packed(entries, modes))
     return Release(out, files, notes)
 
 
