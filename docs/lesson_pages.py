@@ -22,6 +22,7 @@ from scratchnn.plot import STYLE
 
 DPI = 100  # of the plain picture; a telephone's screen takes the one of twice that
 _TABLE = {name: (entry, dict(vars(entry))) for name, entry in snn.TABLE.items()}
+_THREADS = snn.get_num_threads()
 _JIT = {k: v for k, v in os.environ.items() if k == "SCRATCHNN_JIT"}
 
 
@@ -100,7 +101,7 @@ def reset(gallery_conf, file):
     np.random.seed(0)
     np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
     recording._mode.set(True)
-    snn.set_num_threads(snn.threads.cores())
+    snn.set_num_threads(_THREADS)
     for name in snn.TABLE.keys() - _TABLE.keys():
         del snn.TABLE[name]
     for name, (entry, state) in _TABLE.items():  # its rules and its kernel

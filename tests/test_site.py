@@ -409,7 +409,7 @@ async function look(page, width) {
   found.push({
     page, width, size: text.documentElement.scrollWidth,
     formulas: text.querySelectorAll(".math").length,
-    drawn: text.querySelectorAll(".math mjx-container svg").length,
+    drawn: text.querySelectorAll(".math:has(mjx-container svg)").length,
     wrong: text.querySelectorAll("mjx-merror, [data-mjx-error]").length,
     broken: [...text.images].filter(p => p.complete && !p.naturalWidth).length,
     small: width < 500 ? narrow.length : 0,
