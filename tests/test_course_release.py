@@ -156,7 +156,7 @@ def test_a_folder_holds_stubs_checks_and_answers_and_nothing_else(released):
     assert readme.startswith("# Toy: a square, and a function twice\n\nWrite the first")
     assert "| 1.2 | `twice` | 1 | 1.1 |" in readme and "3 points in all" in readme
     said = b"".join(released.files.values()).decode("utf-8", "ignore")
-    for secret in (SOLUTION, "return result_of", "f(f(np", "np.multiply", "in two axes"):
+    for secret in (SOLUTION, "return result_of", "f(f(np", "np.multiply", "two axes"):
         assert secret not in said
 
 

@@ -46,12 +46,16 @@ result="$autograder/results/results.json"
 mkdir -p "$autograder/results"
 rm -f "$result"
 chmod -R go= "$source" "$autograder/results"
-chmod go= "$autograder/submission_metadata.json" 2>/dev/null
+chmod go= "$autograder/submission_metadata.json" 2>/dev/null  # names and addresses
 cd "$source" || true
 export PYTHONPATH="$source/library" PYTHONDONTWRITEBYTECODE=1 SCRATCHNN_PROGRESS=0
-timeout -k 10 "${SCRATCHNN_SECONDS:-540}" "$(cat "$home/python.path")" -m scratchnn \\
-    grade "$source/assignment/NAME.py" "$autograder/submission" \\
-    GRADE_OPTIONS
+metadata="$autograder/submission_metadata.json"
+set -- # the options that only some submissions have
+[ -f "$metadata" ] && set -- --metadata "$metadata"
+timeout -k 10 "${SCRATCHNN_SECONDS:-SECONDS}" "$(cat "$home/python.path")" \\
+    -m scratchnn grade "$source/assignment/NAME" "$autograder/submission" "$@" \\
+    --single --format gradescope --secret "$source/assignment/secret" \\
+    --memory 512 --total TOTAL --output "$result"
 code=$?
 echo "scratchnn grade ended with exit code $code"
 if [ ! -s "$result" ]; then
@@ -65,20 +69,19 @@ fi
 exit 0
 """
 
-OPTIONS = """\
---single --format gradescope --secret "$source/assignment/secret" \\
-    --metadata "$autograder/submission_metadata.json" --output "$result"
-"""
+SECONDS = 540  # for a submission; Gradescope gives ten minutes, if not told otherwise
 
 
-def autograder(path):
-    """({name: bytes}, {name: mode}) of the zip for an assignment's annotated solution.
+def autograder(path, tasks):
+    """({name: bytes}, {name: mode}) of the zip for an annotated solution of n tasks.
 
     The secret that inputs are drawn from is a hash of the source, which no student has.
     """
     path = Path(path)
     source = path.read_bytes()
-    run = RUN.replace("NAME", path.stem).replace("GRADE_OPTIONS\n", OPTIONS)
+    each = min(60, (SECONDS - 60) // tasks)  # so that all tasks have their turn
+    run = RUN.replace("NAME", path.name)
+    run = run.replace(":-SECONDS", f":-{SECONDS}").replace("TOTAL", f"{each}")
     files = {
         "setup.sh": SETUP.encode(),
         "run_autograder": run.encode(),

@@ -90,11 +90,12 @@ def release(assignment_path, out, kind="folder"):
         if not packs:
             _refuse_to_replace(out, files)
         notes = proofs.prove(path, files)
+        tasks = len(load(path).tasks)
     if not packs:
         write_folder(out, files)
         return Release(out, files, notes)
     if kind == "gradescope":
-        name, (entries, modes) = f"{path.stem}-autograder.zip", autograder(path)
+        name, (entries, modes) = f"{path.stem}-autograder.zip", autograder(path, tasks)
     else:
         name, modes = f"{path.stem}.zip", {}
         entries = {f"{path.stem}/{name}": data for name, data in files.items()}
