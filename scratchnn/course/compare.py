@@ -74,8 +74,9 @@ def _of_arrays(a, b):
         return f"dtype {a.dtype}, expected {b.dtype}: whole numbers lose the rest"
     if b.dtype.kind == "f" and a.dtype != b.dtype:
         return f"dtype {a.dtype}, expected {b.dtype}: the inputs are {b.dtype}"
-    if a.dtype.kind not in "iubf":
+    if a.dtype.kind not in "iubf" or (b.dtype == bool) != (a.dtype == bool):
         return f"dtype {a.dtype}, expected {b.dtype}"
+    a, b = (x.astype(float) if x.dtype == bool else x for x in (a, b))
     lost = ~np.isfinite(a) & np.isfinite(b)
     if lost.any():
         at = _first(lost)
