@@ -2,8 +2,8 @@
 
 - It is Python, and every public name has the arguments and the docstring that the
   solution gives it.
-- The solution passes all checks, run as a student's file is, with several draws; and
-  the public ones with the answers that are recorded.
+- The solution passes all checks, with several draws; and the public ones with the
+  answers that are recorded, run as a student's file is.
 - Each check of a task fails on its stub, as "not started"; where students get code with
   a bug to find, the public checks of the task fail.
 - No line of the solution is in any file, however it is wrapped (leaks.py).
@@ -133,17 +133,38 @@ def _nothing_to_learn(path, public):
 
 # ---- solution and stubs ---------------------------------------------------------
 def _passes(path, assignment, public):
-    """The solution passes all checks; the public ones with recorded answers too."""
-    draws = [(assignment, public_rng, ""), (public, public_rng, " of the release")]
-    draws += [(assignment, _drawn(seed), f" with seed {seed}") for seed in SEEDS]
+    """The solution passes all checks; and the public ones as a student runs them."""
+    names = _Here(assignment.answers.names)
+    draws = [public_rng, *map(_drawn, SEEDS)]
+    runs = [("its checks", run_tasks(assignment, names, rng)) for rng in draws]
     with _session(path, solution_text(assignment.source, path)) as session:
-        for checked, rng, how in draws:
-            for result in run_tasks(checked, session, rng):
+        runs += [("the checks as released", run_tasks(public, session))]
+        for what, results in runs:
+            for result in results:
                 if result.status != "passed":
                     raise TaskError(
-                        f"{path}: the solution of task {result.number} fails the checks"
-                        f"{how}: {result.text or result.status}"
+                        f"{path}: the solution of task {result.number} fails {what}: "
+                        f"{result.text or result.status}"
                     )
+
+
+class _Here:
+    """The solution's functions as a Session has them, but called here: it is ours."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def function(self, name):
+        """The function; what it raises is a StudentError."""
+
+        def call(*args, **kwargs):
+            try:
+                return self.names[name](*args, **kwargs)
+            except Exception as error:
+                text = f"{type(error).__name__}: {error}"
+                raise StudentError("raised", text) from error
+
+        return call
 
 
 def _fails(path, assignment, public, script):
