@@ -1,5 +1,5 @@
 """The command line: scratchnn train, sample, generate, translate, animate, models,
-data, gradcheck, doctor, warmup, docs, release, grade, report.
+data, gradcheck, doctor, warmup, docs, check, release, grade, report.
 
 The only part that prints: results to stdout, progress and complaints to stderr. Exit
 codes: 0 done, 1 a check failed or training diverged, 2 bad input (one line says what),
@@ -13,6 +13,7 @@ import sys
 from ..checkpoint import CheckpointError
 from ..errors import nearest
 from .about import data, doctor, gradcheck, models, version, warmup
+from .course_check import check
 from .course_grade import grade, report
 from .course_release import release
 from .parser import UsageError
@@ -25,7 +26,7 @@ COMMANDS = {
     f.__name__: f
     for f in (
         train, sample, generate, translate, animate, models, data, gradcheck, doctor,
-        warmup, docs, release, grade, report,
+        warmup, docs, check, release, grade, report,
     )
 }  # fmt: skip
 
