@@ -387,12 +387,12 @@ def npy(header, data=b""):
 @pytest.mark.parametrize(
     "header",
     [
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,)}",
-        "{'descr': '|O', 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,)}",
-        "{'descr': '<f8', 'fortran_order': False, 'shape': (True,)}",
-        "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (True,), }",
+        "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
+        "{'descr': '<M8[s]', 'fortran_order': False, 'shape': (1,), }",
         "__import__('os').system('true')",
         "[" * 5000,
         "{'descr': '<f8', 'fortran_order': False, 'shape': "
@@ -407,6 +407,6 @@ def test_an_array_that_lies_is_refused(header):
 
 
 def test_a_bool_is_0_or_1_whatever_its_bytes():
-    header = "{'descr': '|b1', 'fortran_order': False, 'shape': (2,)}"
+    header = "{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }"
     x = wire.from_npy(npy(header, b"\x07\x00"))
     assert x.dtype == bool and x.tobytes() == b"\x01\x00"

@@ -26,7 +26,7 @@ class Late(NamedTuple):
         seconds = (moment(when) - self.due).total_seconds()
         if seconds <= GRACE:
             return 1.0, ""
-        units = math.ceil(seconds / UNITS[self.unit])
+        units = math.ceil((seconds - GRACE) / UNITS[self.unit])
         lost = min(units * self.percent, self.most)
         plural = "s" * (units != 1)
         return 1 - lost / 100, f"{units} {self.unit}{plural} late: -{lost:g} %"

@@ -94,10 +94,11 @@ def _figures(results):
     for task in _tasks(results):
         found = Counter(_outcome(t) for t in _of_task(results, task))
         counts[task] = [found[name] for name in plot.OUTCOMES]
-    figures = [plot.scores(shares), plot.tasks(counts)]
-    names = ["How many submissions have which score", "What became of each task"]
+    figures = {"How many submissions have which score": plot.scores(shares)}
+    if counts:
+        figures["What became of each task"] = plot.tasks(counts)
     parts = []
-    for figure, name in zip(figures, names):
+    for name, figure in figures.items():
         svg = plot.as_svg(figure)
         svg = svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
         parts.append(f"<figure>{svg}</figure>")
