@@ -57,8 +57,8 @@ plot.rows({name: a[:10].reshape(10, 8, 8) for name, a in rows.items()})
 # ----------------------------------------
 #
 # To say how bad the last row is, we measure how *far* each picture is from the nearest
-# training digit. Held-out digits are 1.16 away. So are pictures through the code, with
-# 1.04. Pictures of random codes from N(0, I), the normal cloud around 0, are 1.93 away.
+# training digit. Held-out digits are 1.16 away, and pictures through the code 1.04.
+# Pictures of random codes from N(0, I), the normal cloud around 0, are 1.93 away.
 
 
 def far(pictures):
@@ -75,9 +75,9 @@ assert abs(far(random).mean() - 1.93) < 0.07
 # sphinx_gallery_end_ignore
 
 # %%
-# The codes of digits are not from N(0, I): each number of a code has a deviation of
-# about 2.2. The humblest remedy is to pull. We add to the loss the squared length of
-# each code, so that long codes cost something.
+# The codes of digits are not from N(0, I): each number of a code has a standard
+# deviation of about 2.2, for 1. The humblest remedy is to pull. We add to the loss the
+# squared length of each code, so that long codes cost something.
 #
 # **Predict.** Where do random codes from N(0, I) end up after such training: (i) nearer
 # to real digits, (ii) as far away as before, or (iii) farther?
@@ -90,7 +90,7 @@ def pulled_loss(model, batch):
 
 pulled = fit(autoencoder.AutoEncoder(64, (128,), 10, "bce"), pulled_loss)
 z, z_pulled = ae.encode(x_test).data, pulled.encode(x_test).data  # (360, 10) each
-print("z", z.shape, z[0, :3], " z_pulled", z_pulled.shape, z_pulled[0, :3])
+print("z", z.shape, z[0, :3], "\nz_pulled", z_pulled.shape, z_pulled[0, :3])
 print("deviations of", z.std(axis=0).mean(), "and", z_pulled.std(axis=0).mean())
 
 # %%
@@ -165,7 +165,8 @@ assert z.tolist() == [1, 2, 0.5]
 
 # %%
 # How much a cloud q differs from p = N(0, I) is called its KL: the mean of log q(z) -
-# log p(z) over draws z from q. For Gaussians it is known (appendix B; here J = 1):
+# log p(z) over draws z from q, in nats, which are the units of natural logarithms. For
+# Gaussians it is known (appendix B; here J = 1):
 #
 # .. math::
 #
@@ -177,7 +178,8 @@ kl = 0.5 * (mu**2 + sigma**2 - 1 - np.log(sigma**2))  # (3,) nats
 eps = np.random.default_rng(0).standard_normal((100_000, 3))  # (100000, 3)
 z = mu + sigma * eps  # (3,) + (3,) * (100000, 3) -> (100000, 3)
 log_q, log_p = -(eps**2) / 2 - np.log(sigma), -(z**2) / 2  # without log sqrt(2 pi)
-print("kl", kl.shape, kl, " mean over draws", (log_q - log_p).mean(axis=0).round(3))
+print("z", z.shape, z[0], "\nkl", kl.shape, kl)
+print("mean over draws", (log_q - log_p).mean(axis=0).round(3))
 # sphinx_gallery_start_ignore
 assert np.allclose(kl, [0, 0.5, 0.3181], atol=1e-4)
 assert np.allclose((log_q - log_p).mean(axis=0), kl, atol=0.01)
@@ -195,8 +197,8 @@ plot.cloud_costs(mu, sigma, kl)
 # 1: half of 1² is .5. The third is too narrow, which costs (log 4 - 3/4) / 2 = .32. So
 # the KL pulls centres to 0 *and* widths to 1.
 #
-# The loss is what it takes to describe a picture by its code, and the code by the cloud
-# (equation 10, with one draw of z):
+# The loss of a picture has two parts: how surprised the decoder is by the picture,
+# given one draw of z, and what the cloud costs (equation 10):
 #
 # .. math::
 #
@@ -287,7 +289,8 @@ plot.holes({name: far(a) for name, a in ways.items()})
 
 # %%
 # **What does a flat slice through ten dimensions look like?** It goes through three
-# random codes a, b and c. Darker is farther from real digits.
+# random codes a, b and c. Darker is farther from real digits; 95 % of held-out digits
+# are nearer than the black line.
 
 abc = np.random.default_rng(1).standard_normal((3, 10), np.float32)  # (3, 10)
 maps = {}
@@ -295,15 +298,15 @@ for name, each in {"auto-encoder": ae, "VAE": model}.items():
     drawn = each.decode(plot.slice_codes(abc, 40)).data  # (1600, 64)
     coarse = each.decode(plot.slice_codes(abc, 9)).data  # (81, 64)
     maps[name] = far(drawn).reshape(40, 40), coarse.reshape(9, 9, 8, 8)
-print("abc", abc.shape, abc[0, :3], " drawn", drawn.shape, drawn[0, 2:5])
-# sphinx_gallery_start_ignore
+print("abc", abc.shape, abc[0, :3], "\ndrawn", drawn.shape, drawn[0, 2:5])
 level = np.quantile(far(x_test), 0.95)
+# sphinx_gallery_start_ignore
 holes = {name: (distance > level).mean() for name, (distance, _) in maps.items()}
 assert holes["auto-encoder"] > 0.6 and holes["VAE"] < 0.02
 assert abs(far(new).mean() - 1.21) < 0.04
 assert (activity > 0.1).sum() in (4, 5, 6) and (activity < 0.03).sum() in (4, 5, 6)
 # sphinx_gallery_end_ignore
-plot.slices(maps, "abc", label="distance to the nearest digit")
+plot.slices(maps, "abc", level=level, label="distance to the nearest digit")
 
 # %%
 # **Answer.** (ii): five coordinates have a KL above .1 nats, the others next to none. A
@@ -389,7 +392,7 @@ with snn.no_grad():
     losses = [vae.negative_elbo(each, x_test) for each in models.values()]
 kl = np.array([float(loss.kl) for loss in losses])  # (5,) nats
 reconstruction = np.array([float(loss.reconstruction) for loss in losses])  # (5,)
-print("kl", kl.shape, kl[:3], " reconstruction", reconstruction[:3])
+print("kl", kl.shape, kl[:3], "\nreconstruction", reconstruction[:3])
 
 # %%
 # **What does a regular cloud cost?** The dotted line: one picture, the mean of all.
@@ -429,8 +432,8 @@ plot.rate_distortion(list(models), kl, reconstruction, np.stack(sheets), limit)
 # by equation (2.4). *Hint: what is sigma, if logvar is log sigma²?*
 #
 # 3.2 **The KL** (1 line). ``kl(mu, logvar)`` returns (N,), by equation (B), with no
-# sigma in it. Before you check: it must be 0 at the prior and never negative. *Hint:
-# log sigma² and sigma² are one symbol each now.*
+# sigma in it. Before you check: it must be 0 for mu = 0 and sigma = 1, and never
+# negative. *Hint: log sigma² and sigma² are one symbol each now.*
 #
 # 3.3 **The reconstruction** (2 lines). ``bce_with_logits(logits, x)`` returns (N,): -x
 # log s - (1 - x) log(1 - s), summed over D pixels, where s is the sigmoid of the logit.

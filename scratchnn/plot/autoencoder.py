@@ -38,12 +38,12 @@ def _ridges(axes, distances):
     for k, (name, x) in enumerate(distances.items()):
         base = len(distances) - 1 - k
         y = np.histogram(x, edges)[0]
-        y = base + 0.8 * y / max(y.max(), 1)
+        y = base + 0.7 * y / max(y.max(), 1)  # room for its name above
         look = dict(color=COLOURS[k % len(COLOURS)], linewidth=0, step="mid")
         axes.fill_between(middle, base, y, **look)
-        axes.plot(2 * [x.mean()], [base, base + 0.85], color=INK, linewidth=1.5)
+        axes.plot(2 * [x.mean()], [base, base + 0.75], color=INK, linewidth=1.5)
         text = f"{name}: {x.mean():.2f}"
-        axes.annotate(text, (edges[-1], base + 0.55), ha="right", fontsize=12)
+        axes.annotate(text, (edges[-1], base + 0.77), ha="right", fontsize=12)
     axes.set(yticks=[], xlim=(0, edges[-1]), ylim=(0, len(distances)))
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=PALE, linewidth=0.8)
