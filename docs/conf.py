@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE))  # our own extensions, for Sphinx and for sphinx-g
 os.environ["SCRATCHNN_PROGRESS"] = "0"  # stderr of a lesson would be on its page
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import lesson_pages  # noqa: E402
 import make_api  # noqa: E402
 import make_ops  # noqa: E402
 import op_pictures  # noqa: E402
@@ -85,6 +86,7 @@ sphinx_gallery_conf = {
 
 def setup(app):
     """Make what the pages need, and fill in what is made from the code."""
+    lesson_pages.mend_notebooks()
     app.connect("builder-inited", _make)
     app.connect("source-read", _as_on_the_site)
     app.connect("autodoc-process-docstring", make_api.as_rst)

@@ -5,14 +5,17 @@ shows it, as a notebook does for the first; pyplot is not involved.
 """
 
 import ast
+import functools
 import os
 import pathlib
+import re
 import shutil
 
 import matplotlib
 import numpy as np
 from matplotlib.animation import Animation, PillowWriter
 from matplotlib.figure import Figure
+from sphinx_gallery import notebook
 from sphinx_gallery.py_source_parser import remove_ignore_blocks
 from sphinx_gallery.scrapers import figure_rst
 
@@ -88,6 +91,46 @@ def words(figure):
         said.append(" against ".join(text for text in both if text))
     said = dict.fromkeys(" ".join(text.split()) for text in said if text.strip())
     return "; ".join(said) or "figure without a title"
+
+
+# ---- notebooks ------------------------------------------------------------------
+BORDER = re.compile(r"=+(?: +=+)+")  # of reStructuredText's simple tables
+
+
+def mend_notebooks():
+    """Have sphinx-gallery write tables as Markdown in notebooks: it leaves them be."""
+    plain = notebook.rst2md
+
+    @functools.wraps(plain)
+    def rst2md(text, *args, **options):
+        return plain(markdown_tables(text), *args, **options)
+
+    notebook.rst2md = rst2md
+
+
+def markdown_tables(text):
+    """A text with its simple tables, which have a line of heads, as Markdown's."""
+    out, lines = [], iter(text.split("\n"))
+    for line in lines:
+        if not BORDER.fullmatch(line):
+            out.append(line)
+            continue
+        ends = [m.start() for m in re.finditer("(?<= )=", line)] + [None]
+        columns = [slice(a, b) for a, b in zip([0, *ends], ends)]
+        until = functools.partial(iter, lambda: next(lines), line)
+        heads, *rows = [
+            [cut[column].strip().replace("|", r"\|") for column in columns]
+            for part in (until(), until())
+            for cut in part
+        ]
+        joined = [heads, ["---"] * len(columns)]
+        for row in rows:
+            if row[0]:
+                joined.append(row)
+            else:  # goes on with the row above
+                joined[-1] = [f"{a} {b}".strip() for a, b in zip(joined[-1], row)]
+        out += [f"| {' | '.join(row)} |" for row in joined]
+    return "\n".join(out)
 
 
 # ---- a fresh start --------------------------------------------------------------

@@ -235,6 +235,29 @@ def test_a_figure_that_hidden_lines_would_swallow_is_an_error(pages, tmp_path):
     assert "cell_001.png" in pages.figures(cell, cell.vars, cell.conf)
 
 
+TABLE = """Words.
+
+======  =========
+symbol  meaning
+======  =========
+p(x|z)  the
+        decoder
+x, y    ``a`` here
+======  =========
+
+More."""
+
+
+def test_a_table_of_a_lesson_is_a_table_in_its_notebook(pages):
+    assert pages.markdown_tables(TABLE).split("\n")[2:-2] == [
+        "| symbol | meaning |",
+        "| --- | --- |",
+        r"| p(x\|z) | the decoder |",
+        "| x, y | ``a`` here |",
+    ]
+    assert pages.markdown_tables("A title\n=======\n") == "A title\n=======\n"
+
+
 def test_a_lesson_finds_the_library_as_the_first_one_did(pages):
     rule, kernel = snn.TABLE["exp"].rules, snn.TABLE["relu"].fast
     pages.reset({}, "lesson.py")
@@ -374,8 +397,11 @@ def test_each_lesson_has_a_page_with_figures_in_words_and_a_notebook(site):
         assert "Warning: " not in text and str(ROOT) not in text
         (notebook,) = {x for x in site[page].links if x.endswith(".ipynb")}
         text = (page.parent / notebook).read_text(encoding="utf-8")
-        kinds = {cell["cell_type"] for cell in json.loads(text)["cells"]}
-        assert kinds == {"code", "markdown"}
+        cells = json.loads(text)["cells"]
+        assert {cell["cell_type"] for cell in cells} == {"code", "markdown"}
+        texts = [c["source"] for c in cells if c["cell_type"] == "markdown"]
+        words = "".join("".join(text) + "\n" for text in texts)
+        assert not re.search(r"^(\.\. |=+ +=)|:math:", words, re.M)  # not Markdown
 
 
 @built
