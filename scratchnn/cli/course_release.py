@@ -40,7 +40,9 @@ def release(argv):
     tasks = course.load(source).tasks.values()
     checks = sum(len(task.checks) for task in tasks)
     points = sum(task.points for task in tasks)
-    print(f"{made.path}: {len(tasks)} tasks, {points:g} points, {checks} checks")
+    counts = {"task": len(tasks), "point": points, "check": checks}
+    words = (f"{n:g} {noun}{'s' * (n != 1)}" for noun, n in counts.items())
+    print(f"{made.path}: {', '.join(words)}")
     print(
         "proved: the solution passes all checks, the stubs pass none, no line of the "
         "solution is in what students get"
