@@ -319,6 +319,16 @@ def test_a_result_is_read_back_unless_something_has_changed(assignment, tmp_path
     assert graded()
 
 
+def test_when_it_was_handed_in_can_be_given_afterwards(assignment, tmp_path):
+    (tmp_path / "a.py").write_text(HONEST)
+    found, out = [Found("a.py", tmp_path / "a.py")], tmp_path / "out"
+    (first,) = grade(assignment, found, out)
+    written = result_path(out, "a.py").stat().st_mtime_ns
+    (second,) = grade(assignment, found, out, times={"a.py": DUE})
+    assert second == {**first, "when": DUE.isoformat()} != first
+    assert result_path(out, "a.py").stat().st_mtime_ns == written
+
+
 def test_a_fault_of_the_checks_is_the_teachers_and_is_tried_again(assignment, tmp_path):
     broken = ASSIGNMENT.replace("x = rng.normal(size=3)", "x = rng.normal(size='x')")
     assignment.write_text(broken.replace("@SQUARE.invariant\n", "@SQUARE.value\n", 1))

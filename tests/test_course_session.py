@@ -267,6 +267,18 @@ def test_a_module_that_is_allowed_can_be_imported():
         assert session.function("f")() == 0.5
 
 
+def test_the_library_can_be_used_where_the_assignment_allows_it():
+    code = b"""
+import scratchnn as snn
+def f(x):
+    x = snn.Tensor(x, requires_grad=True)
+    snn.softmax(x @ x.T).sum().backward()
+    return x.grad
+"""
+    with Session({"a.py": code}, "a", allowed=["scratchnn"]) as session:
+        assert session.function("f")(np.ones((3, 3))).shape == (3, 3)
+
+
 def test_of_a_notebook_only_definitions_run():
     code = b"""
 import numpy as np, math

@@ -33,7 +33,8 @@ class Child:
         self.wire, self.source, self.sink = wire, source, sink
 
     def begin(self, setting, protections):
-        """Run the student's module, and say what came of it."""
+        """Say that the student's module is about to run; run it; say how it went."""
+        self.wire.send(self.sink, {"protections": protections})
         self.files, self.allowed = setting["files"], setting["allowed"]
         self.notebook = setting["module"] if setting["notebook"] else None
         self.names = dict(vars(builtins), __import__=self._import)
@@ -41,11 +42,11 @@ class Child:
         for name, text in self.files.items():
             lines = text.splitlines(keepends=True)
             linecache.cache[name] = len(text), None, lines, name
-        reply = {"protections": protections}
+        reply = {"value": None}
         try:
             self.module = self._load(setting["module"])
         except BaseException as error:
-            reply.update(self._error(error, "import"))
+            reply = self._error(error, "import")
         self.wire.send(self.sink, reply)
 
     # ---- files and imports ------------------------------------------------------

@@ -80,7 +80,7 @@ class _Grader:
         path = None if self.out is None else result_path(self.out, found.id)
         kept = read_result(path)
         if kept and kept["key"] == key and not kept["fault"]:
-            return kept
+            return {**kept, "when": self._when(found)}
         start = time.monotonic()
         result = {"version": VERSION, "id": found.id, "key": key, **self._blank(read)}
         result["when"] = self._when(found)
@@ -165,7 +165,8 @@ class _Grader:
             paths = [found.path]
             if found.path.is_dir():
                 paths = [p for p in found.path.rglob("*") if p.is_file()] or paths
-            newest = max(p.lstat().st_mtime for p in paths)
+            times = (p.lstat().st_mtime for p in paths if os.path.lexists(p))
+            newest = max(times, default=time.time())
             when = datetime.datetime.fromtimestamp(newest).astimezone()
         return when.isoformat()
 

@@ -76,7 +76,7 @@ def apply(setting):
 def _try(function, *args):
     try:
         function(*args)
-    except (OSError, AttributeError, KeyError):
+    except (OSError, AttributeError, KeyError, TypeError):  # not this system
         return False
     return True
 

@@ -124,9 +124,8 @@ class Session:
             if self.isolate:
                 setting["limits"]["folder"] = self._child.folder
             self._send(setting)
-            reply, _ = self._receive(START + self.seconds)
-            self.protections = reply.get("protections", {})
-            self._raise_error(reply)
+            self.protections = self._receive(START)[0]["protections"]
+            self._raise_error(self._receive(self.seconds)[0])
         except StudentError as error:
             self._broken = error
             self.close()
@@ -246,6 +245,7 @@ class _Child:
         os.chmod(self.folder, 0o555)
         environment = {n: os.environ[n] for n in ENVIRONMENT if n in os.environ}
         environment |= {f"{name}_NUM_THREADS": "1" for name in THREADS}
+        environment["SCRATCHNN_JIT"] = "0"  # where scratchnn is allowed
         program = Path(__file__).with_name("child.py")
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-B", "-X", "utf8", str(program)],
@@ -307,6 +307,8 @@ class _Child:
         self.wanted.release()
         for thread in self._threads:
             thread.join(timeout=1.0)
+        with contextlib.suppress(OSError):
+            os.chmod(self.folder, 0o700)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def printed(self):

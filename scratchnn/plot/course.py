@@ -2,6 +2,7 @@
 
 import io
 
+import matplotlib
 import numpy as np
 
 from .style import COLOURS, GREY, INK, PALE, new_figure, styled
@@ -62,9 +63,8 @@ def tasks(counts):
 @styled
 def as_svg(figure):
     """A figure as SVG text that a page can hold: the same figure, the same text."""
-    import matplotlib
-
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "scratchnn"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return file.getvalue().partition("<svg")[1] + file.getvalue().partition("<svg")[2]
+    text = file.getvalue()
+    return text[text.index("<svg") :]
