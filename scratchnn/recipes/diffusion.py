@@ -27,6 +27,7 @@ _POINTS = dict(
 _PICTURES = dict(T=1000, sampling=100, depth=1, conditional=True, **_COMMON)
 _DIGITS = dict(steps=2500, batch=64, lr=2e-3, width=16, ema=0.995, **_PICTURES)
 _MNIST = dict(steps=7500, batch=64, lr=2e-3, width=16, ema=0.999, **_PICTURES)
+_MNIST |= {"guidance": 0.3}  # Fréchet distance 0.41 for 0.72 in 20 steps, eta = 0
 
 DATA = {
     "digits": dict(shape=[8, 8], **_DIGITS),

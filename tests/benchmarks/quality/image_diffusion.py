@@ -5,7 +5,9 @@
 
 Each seed is a run of `scratchnn train diffusion` in runs/quality: an interrupted script
 goes on with it, and finds it finished the next time. Fréchet distances are judge.py's.
-DDPM is the whole chain of 1,000 steps. --quick: 200 steps of training, no figures kept.
+DDPM is the whole chain of 1,000 steps. Pictures are guided as `scratchnn sample` does
+it unless told otherwise; those of the curve of quality against steps are not. --quick:
+200 steps of training, no figures kept.
 """
 
 import json
@@ -95,14 +97,15 @@ def measure(dataset, seed, **options):
     """A run and its figures, as a generator of (figure, bar, value)."""
     model, config, seconds = trained("diffusion", dataset, seed, **options)
     some, many = SIZES[dataset]["some"], SIZES[dataset]["many"]
+    guided = {"guidance": recipes.get("diffusion").DATA[dataset]["guidance"]}
     yield "training (minutes)", "at most 25", seconds / 60
-    far = frechet(model, dataset, many, seed, steps=50)
+    far = frechet(model, dataset, many, seed, steps=50, **guided)
     bar = "below DCGAN and VAE"
     yield f"Fréchet distance of {many:,} samples in 50 steps", bar, far
     yield f"the same of {many:,} training pictures", "", floor(dataset, many)
-    few = frechet(model, dataset, some, seed, steps=20)
+    few = frechet(model, dataset, some, seed, steps=20, **guided)
     yield f"Fréchet distance of {some:,} samples, DDIM in 20 steps", "", few
-    full = frechet(model, dataset, some, seed)
+    full = frechet(model, dataset, some, seed, **guided)
     T = config["T"]
     yield f"Fréchet distance of {some:,} samples, DDPM in {T:,} steps", "", full
     yield "the one of DDIM divided by that of DDPM", "at most 1.5", few / full
