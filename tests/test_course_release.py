@@ -5,7 +5,10 @@ import base64
 import gzip
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -146,9 +149,11 @@ def checked(folder, text, name="toy", **options):
 
 # ---- what is in it --------------------------------------------------------------
 def test_a_folder_holds_stubs_checks_and_answers_and_nothing_else(released):
-    assert set(files_in(released.path)) == set(released.files) == {
-        *("toy.py", "README.md", PUBLIC, TASKS, ARRAYS)
-    }
+    assert (
+        set(files_in(released.path))
+        == set(released.files)
+        == {*("toy.py", "README.md", PUBLIC, TASKS, ARRAYS)}
+    )
     text = (released.path / "toy.py").read_text(encoding="utf-8")
     assert 'raise NotImplementedError("Task 1.1: square")' in text
     assert "return f(np.array(x))" in text and "scratchnn" not in text
@@ -179,9 +184,30 @@ def test_the_same_source_gives_the_same_bytes(kind, toy, tmp_path):
         assert files_in(one) == files_in(two)
 
 
-def test_a_zip_is_the_folder_sorted_of_one_time_not_for_others_to_write(
-    toy, tmp_path
-):
+def test_neither_the_folder_nor_the_order_of_sets_is_in_the_bytes(toy, tmp_path):
+    made = []
+    for seed in "12":
+        folder = tmp_path / f"at{seed}"
+        folder.mkdir()
+        (folder / "toy.py").write_text(TOY, encoding="utf-8")
+        subprocess.run(
+            [sys.executable, "-m", "scratchnn", "release", "toy.py", "toy.zip"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+        made.append((folder / "toy.zip").read_bytes())
+    assert made[0] == made[1]
+
+
+def test_a_notebook_may_be_zipped(toy, tmp_path):
+    made = release(toy, tmp_path / "toy.zip", "notebook")
+    with zipfile.ZipFile(made.path) as archive:
+        assert archive.read("toy/toy.ipynb") == made.files["toy.ipynb"]
+
+
+def test_a_zip_is_the_folder_sorted_of_one_time_not_for_others_to_write(toy, tmp_path):
     made = release(toy, tmp_path / "toy.zip")
     with zipfile.ZipFile(made.path) as archive:
         infos = archive.infolist()
@@ -364,6 +390,25 @@ BROKEN = {
         *("(lambda x: 3 * x + 1)", "(lambda x: 3 * x + 1) + n"),
         r"toy\.py:\d+: TypeError",
     ),
+    "public tests that use hidden ones": (
+        *("return (lambda x: 3", "return (HIDDEN or (lambda x: 3"),
+        r"toy\.py:74: NameError: .*HIDDEN.* \(in public tests,",
+    ),
+    "public tests that call a solution": (
+        *("    return (lambda x: 3 * x + 1), rng", "    return (lambda x: 3), square"),
+        r"toy\.py:74: NotImplementedError: Task 1\.1: square \(in public tests,",
+    ),
+    "a gradient check that checks nothing": (
+        *(
+            "2 * x * g)\ndef _(rng, n=3):\n    return rng.normal(size=n)",
+            "2 * x * g)\ndef _(rng, n=3):\n    return np.zeros(0)",
+        ),
+        r"toy\.py: VacuousCheck",
+    ),
+    "another encoding": (
+        *("Write the first", "Schreib zuerst \udcfc"),
+        "not UTF-8",
+    ),
     "marks in a prompt": (
         *("    return f(np.array(x))\n", "    x = 1  # SOLUTION\n    return f(x)\n"),
         r"a prompt holds marks",
@@ -376,7 +421,7 @@ def test_what_breaks_a_promise_is_named_and_nothing_is_written(
     old, new, words, toy, tmp_path
 ):
     assert TOY.count(old) == 1
-    toy.write_text(TOY.replace(old, new), encoding="utf-8")
+    toy.write_text(TOY.replace(old, new), "utf-8", errors="surrogateescape")
     if words == NOTED:  # given to all: no secret, but worth a note
         assert any(NOTED in note for note in release(toy, tmp_path / "out").notes)
         return

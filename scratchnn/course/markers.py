@@ -83,6 +83,11 @@ def solution_text(source, filename):
     return _marked(source, filename).text(solutions=True)
 
 
+def line_of_public_tests(source, filename, line):
+    """The line of the source that stands in a line of `public_tests`."""
+    return _marked(source, filename).released(tests=True)[line - 1][0]
+
+
 def secret_lines(source, filename):
     """{line: where} of what must not be released, as `file.py:12`.
 
@@ -289,7 +294,22 @@ class _Marked:
     # ---- from blocks to text ----------------------------------------------------
     def text(self, tests=False, solutions=False):
         """What students get, with the public tests or without; or the solution."""
-        out, end = [], 0  # out: (line of the source, text)
+        out = self.released(tests, solutions)
+        text = "".join(f"{line}\n" for _, line in out)
+        try:
+            compile(text, str(self.filename), "exec", dont_inherit=True)
+        except SyntaxError as error:
+            line, shown = out[min(error.lineno or 1, len(out)) - 1]
+            raise self.error(
+                line,
+                f"without what is marked the file is no longer Python, at "
+                f"{shown.strip()!r}: {error.msg}; mark less, or add a prompt",
+            ) from None
+        return text
+
+    def released(self, tests=False, solutions=False):
+        """The lines of `text`: (line of the source, text)."""
+        out, end = [], 0
         for k, block in enumerate(self.blocks):
             out += self.numbered(range(end + 1, block.start))
             end = block.end
@@ -304,19 +324,8 @@ class _Marked:
                 while end < len(self.lines) and not self.lines[end].strip():
                     end += 1
         out += self.numbered(range(end + 1, len(self.lines) + 1))
-        while out and not out[0][1]:
-            out = out[1:]
-        text = "\n".join(line for _, line in out).rstrip("\n") + "\n"
-        try:
-            compile(text, str(self.filename), "exec", dont_inherit=True)
-        except SyntaxError as error:
-            line, shown = out[min(error.lineno or 1, len(out)) - 1]
-            raise self.error(
-                line,
-                f"without what is marked the file is no longer Python, at "
-                f"{shown.strip()!r}: {error.msg}; mark less, or add a prompt",
-            ) from None
-        return text
+        filled = [k for k, (_, line) in enumerate(out) if line.strip()]
+        return out[filled[0] : filled[-1] + 1] if filled else [(1, "")]
 
     def numbered(self, lines):
         return [(n, self.lines[n - 1]) for n in lines]

@@ -50,6 +50,7 @@ def prove(path, files):
     _no_leaks(path, assignment.source, files)
     with tempfile.TemporaryDirectory() as folder:
         write_folder(Path(folder) / "release", files)
+        load(Path(folder) / "release" / PUBLIC)  # its errors, with their lines
         public = load_public(Path(folder) / "release")
     _nothing_to_learn(path, public)
     _passes(path, assignment, public)

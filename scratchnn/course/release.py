@@ -20,7 +20,7 @@ from .archive import packed, write_file, write_folder
 from .assignment import load
 from .errors import TaskError
 from .gradescope import autograder
-from .markers import blocks, public_tests, student_text
+from .markers import blocks, line_of_public_tests, public_tests, student_text
 from .notebook import from_script
 from .recorded import PUBLIC, TASKS, record
 from .session import ALLOWED
@@ -114,13 +114,17 @@ def _their_errors(path):
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: not UTF-8: {error}") from None
     except Exception as error:
-        own = {str(path), Path(PUBLIC).name}
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f.lineno for f in frames if {f.filename, Path(f.filename).name} & own]
-        if not lines:
-            raise
-        words = f"{path}:{lines[-1]}: {type(error).__name__}: {error}"
-        raise TaskError(words) from error
+        where, words = str(path), ""
+        source = path.read_text(encoding="utf-8")
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename == str(path):
+                where = f"{path}:{frame.lineno}"
+            elif Path(frame.filename).name == Path(PUBLIC).name:
+                line = line_of_public_tests(source, path, frame.lineno)
+                where = f"{path}:{line}"
+                words = " (in public tests, beside stubs and without hidden tests)"
+        name = type(error).__name__
+        raise TaskError(f"{where}: {name}: {error}{words}") from error
 
 
 def build(path, notebook=False):
