@@ -32,6 +32,7 @@ STEPS = scratchnn_steps.STEPS
 EPS = 2.0**-24  # half a unit in the last place of a float32 near 1
 # Smaller batches, for speed, but large enough for the kernels to be used.
 ROWS = {"vae": 32, "gan": 64, "dcgan": 8, "ddpm": 4, "gpt": 4, "seq2seq": 8}
+ROWS["gan_needed"] = 64
 
 
 # ---- our steps ------------------------------------------------------------------
@@ -460,6 +461,27 @@ def test_ratios_are_of_medians_and_their_means_geometric():
     assert "| gan | 2.00 (2.00) | 2.00 (2.00) | - | 1.00 | 1.00 |" in text
     assert "**2.00** | **1.73** |" in text  # the roots of 4 * 1 and of 3 * 1
     assert "gan, JAX jit: ValueError: no" in text and "- 1 round was kept" in text
+
+
+def test_the_gan_that_is_timed_twice_counts_once_in_the_means():
+    rows = STEPS_MEASURED["rows"]
+    twice = {**STEPS_MEASURED, "rows": {**rows, "gan_needed": rows["vae"]}}
+    once, text = report.steps(STEPS_MEASURED), report.steps(twice)
+    mean = [line for line in once.splitlines() if line.startswith("| geometric")]
+    assert mean[0] in text.splitlines() and "gan_needed is gan with" in text
+
+
+def test_gan_needed_leaves_out_only_what_nothing_uses():
+    def gradients(name, optimizer):
+        with Updates(name, np.float32) as updates:
+            updates.run()
+            return [p.grad for p in variables(updates.step)[optimizer].params]
+
+    for g, needed in zip(gradients("gan", "of_G"), gradients("gan_needed", "of_G")):
+        np.testing.assert_array_equal(g, needed)
+    # What D's weights have is from its own update, not from G's.
+    for g, needed in zip(gradients("gan", "of_D"), gradients("gan_needed", "of_D")):
+        assert not np.array_equal(g, needed)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,17 @@ import scaling
 from peers import PACKAGES, Peer, installed, race
 from tqdm import tqdm
 
-STEPS = ("vae", "gan", "dcgan", "ddpm", "gpt", "seq2seq", "gcn", "attn1")
+STEPS = (
+    "vae",
+    "gan",
+    "gan_needed",
+    "dcgan",
+    "ddpm",
+    "gpt",
+    "seq2seq",
+    "gcn",
+    "attn1",
+)
 
 
 class Settings:

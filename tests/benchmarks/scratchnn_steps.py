@@ -1,7 +1,8 @@
 """Eight training steps of the course, to be timed beside PyTorch's and JAX's.
 
 A step is forward, backward and one Adam update on a fixed random batch, float32. Each
-function of STEPS builds a model and returns `step()`, which returns the loss.
+function of STEPS builds a model and returns `step()`, which returns the loss. gan is
+there twice: JAX leaves gradients out that nothing uses, `backward` doesn't.
 Architectures and batches are those of the PyTorch and JAX versions beside which
 `run.py` runs them.
 """
@@ -33,6 +34,16 @@ def minimise(loss, optimizer):
     return loss
 
 
+def minimise_alone(loss, optimizer):
+    """The same, from the gradients of the optimizer's parameters and no others."""
+    with no_grad():
+        gradients = snn.grad(loss, optimizer.params)
+    for p, g in zip(optimizer.params, gradients):
+        p.grad = g.data
+    optimizer.step()
+    return loss
+
+
 def vae():
     encode = nn.Linear(784, 400)
     to_mu, to_logvar = nn.Linear(400, 20), nn.Linear(400, 20)
@@ -50,7 +61,7 @@ def vae():
     return step
 
 
-def adversarial(G, D, x):
+def adversarial(G, D, x, update_G=minimise):
     """D once, then G once, as in Algorithm 1 with the non-saturating loss."""
     settings = {"lr": 2e-4, "betas": (0.5, 0.999)}
     of_G = optim.Adam(G.parameters(), **settings)
@@ -60,15 +71,20 @@ def adversarial(G, D, x):
         with no_grad():
             fake = G(normal(64, 64))
         minimise(F.softplus(-D(x)).mean() + F.softplus(D(fake)).mean(), of_D)
-        return minimise(F.softplus(-D(G(normal(64, 64)))).mean(), of_G)
+        return update_G(F.softplus(-D(G(normal(64, 64)))).mean(), of_G)
 
     return step
 
 
-def gan():
+def gan(update_G=minimise):
     G = nn.Sequential(nn.MLP([64, 256, 256, 784]), nn.Tanh())
     D = nn.MLP([784, 256, 256, 1], activation=lambda: nn.LeakyReLU(0.2))
-    return adversarial(G, D, uniform(64, 784) * 2 - 1)
+    return adversarial(G, D, uniform(64, 784) * 2 - 1, update_G)
+
+
+def gan_needed():
+    """gan without the gradients by D's weights in G's update, which nothing uses."""
+    return gan(minimise_alone)
 
 
 def dcgan(ch=32):
@@ -272,5 +288,6 @@ def attn1():
 
 
 STEPS = {
-    f.__name__: f for f in (vae, gan, dcgan, ddpm, gpt, seq2seq, gcn, attn1)
-}  # fmt: skip
+    f.__name__: f
+    for f in (vae, gan, gan_needed, dcgan, ddpm, gpt, seq2seq, gcn, attn1)
+}

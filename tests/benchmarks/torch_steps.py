@@ -37,6 +37,15 @@ def minimise(loss, optimizer):
     return loss
 
 
+def minimise_alone(loss, optimizer):
+    """The same, from the gradients of the optimizer's parameters and no others."""
+    (group,) = optimizer.param_groups
+    for p, g in zip(group["params"], torch.autograd.grad(loss, group["params"])):
+        p.grad = g
+    optimizer.step()
+    return loss
+
+
 def vae(batch=128):
     encode = nn.Linear(784, 400)
     to_mu, to_logvar = nn.Linear(400, 20), nn.Linear(400, 20)
@@ -55,7 +64,7 @@ def vae(batch=128):
     return step
 
 
-def adversarial(G, D, x):
+def adversarial(G, D, x, update_G=minimise):
     """D once, then G once."""
     of_G = adam(G.parameters(), 2e-4, betas=(0.5, 0.999))
     of_D = adam(D.parameters(), 2e-4, betas=(0.5, 0.999))
@@ -64,12 +73,12 @@ def adversarial(G, D, x):
         with torch.no_grad():
             fake = G(normal(64, 64))
         minimise(F.softplus(-D(x)).mean() + F.softplus(D(fake)).mean(), of_D)
-        return minimise(F.softplus(-D(G(normal(64, 64)))).mean(), of_G)
+        return update_G(F.softplus(-D(G(normal(64, 64)))).mean(), of_G)
 
     return step
 
 
-def gan():
+def gan(update_G=minimise):
     G = nn.Sequential(
         nn.Linear(64, 256),
         nn.ReLU(),
@@ -85,7 +94,12 @@ def gan():
         nn.LeakyReLU(0.2),
         nn.Linear(256, 1),
     )
-    return adversarial(G, D, uniform(64, 784) * 2 - 1)
+    return adversarial(G, D, uniform(64, 784) * 2 - 1, update_G)
+
+
+def gan_needed():
+    """gan without the gradients by D's weights in G's update, which nothing uses."""
+    return gan(minimise_alone)
 
 
 def dcgan(ch=32):
@@ -279,5 +293,6 @@ def attn1():
 
 
 STEPS = {
-    f.__name__: f for f in (vae, gan, dcgan, ddpm, gpt, seq2seq, gcn, attn1)
-}  # fmt: skip
+    f.__name__: f
+    for f in (vae, gan, gan_needed, dcgan, ddpm, gpt, seq2seq, gcn, attn1)
+}
