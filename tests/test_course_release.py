@@ -391,19 +391,19 @@ BROKEN = {
         r"toy\.py:\d+: TypeError",
     ),
     "public tests that use hidden ones": (
-        *("return (lambda x: 3", "return (HIDDEN or (lambda x: 3"),
-        r"toy\.py:74: NameError: .*HIDDEN.* \(in public tests,",
+        *(
+            "### END HIDDEN TESTS\n# ---- 1.2",
+            "HIDDEN = 1\n### END HIDDEN TESTS\n### BEGIN TESTS\nOPEN = HIDDEN\n"
+            "### END TESTS\n# ---- 1.2",
+        ),
+        r"toy\.py:60: NameError: .*HIDDEN.* \(in public tests,",
     ),
     "public tests that call a solution": (
-        *("    return (lambda x: 3 * x + 1), rng", "    return (lambda x: 3), square"),
-        r"toy\.py:74: NotImplementedError: Task 1\.1: square \(in public tests,",
-    ),
-    "a gradient check that checks nothing": (
         *(
-            "2 * x * g)\ndef _(rng, n=3):\n    return rng.normal(size=n)",
-            "2 * x * g)\ndef _(rng, n=3):\n    return np.zeros(0)",
+            "return (lambda x: 3 * x + 1), rng.normal(size=n)",
+            "return (lambda x: 3 * x + 1), square(rng.normal(size=n))",
         ),
-        r"toy\.py: VacuousCheck",
+        r"toy\.py:76: NotImplementedError: Task 1\.1: square \(in public tests,",
     ),
     "another encoding": (
         *("Write the first", "Schreib zuerst \udcfc"),

@@ -116,7 +116,10 @@ def _their_errors(path):
     except Exception as error:
         where, words = str(path), ""
         source = path.read_text(encoding="utf-8")
-        for frame in traceback.extract_tb(error.__traceback__):
+        frames = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, NotImplementedError):
+            frames = frames[:-1]  # who called the stub
+        for frame in frames:
             if frame.filename == str(path):
                 where = f"{path}:{frame.lineno}"
             elif Path(frame.filename).name == Path(PUBLIC).name:
