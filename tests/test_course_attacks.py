@@ -5,6 +5,7 @@ nothing, and task 1.2, done as it should be, keeps its point. All of it once mor
 ordinary user, where the tests run as root.
 """
 
+import io
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ import numpy as np
 import pytest
 from course_toy import ASSIGNMENT, ATTACKS, CANARY, HONEST, PRY, WHOLE_FILE, attack
 
+from scratchnn.course import load, wire
+from scratchnn.course.checking import run_task
 from scratchnn.course.errors import StudentError
 from scratchnn.course.grade import grade, read_result, result_path
 from scratchnn.course.session import Session, protections
@@ -309,3 +312,54 @@ def test_a_function_that_is_handed_over_can_be_called_only_so_often():
         with pytest.raises(StudentError) as error:
             session.function("f")(lambda: None)
     assert error.value.kind == "time"
+
+
+# ---- odd answers ----------------------------------------------------------------
+ODD = [
+    *(None, True, 0, 2**62, -1.5, float("nan"), float("inf"), "x", "", (), [], {}),
+    *({"a": 1}, [1, [2, 3]], (None, None), (np.ones(3),) * 2, (np.ones(3),) * 3),
+    *(
+        np.ones(0),
+        np.ones((0, 3)),
+        np.ones((2, 3, 4, 5)),
+        np.array(1.0),
+        np.array(True),
+    ),
+    *(
+        np.ones(3, bool),
+        np.ones(3, np.uint8),
+        np.ones(3, np.float16),
+        np.ones((1,) * 32),
+    ),
+    *(np.full(3, np.inf), [np.nan] * 3, np.ones((10**4, 0)), np.ones(3, np.longdouble)),
+    *(np.array(np.nan), np.ones((5, 3), ">f8"), np.full((3, 3), 1e308), np.ones(10**5)),
+]
+EXERCISE = Path(__file__).parent.parent / "lessons" / "exercises" / "engine.py"
+
+
+class Answers:
+    """A session whose functions all answer the same."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def function(self, name):
+        def answer(*args, **kwargs):
+            return self.value
+
+        answer.__name__ = name
+        return answer
+
+
+@pytest.mark.parametrize(
+    "value", ODD, ids=lambda v: f"{type(v).__name__}-{str(v)[:20]}"
+)
+def test_an_odd_answer_is_a_wrong_one_and_no_fault_of_the_checks(value):
+    assignment, arrays = load(EXERCISE), []
+    message = wire.receive(
+        io.BytesIO(wire.frame({"v": wire.pack(value, arrays)}, arrays))
+    )
+    session = Answers(wire.unpack(message[0]["v"], message[1]))
+    for task in assignment.tasks.values():
+        result = run_task(task, assignment, session, np.random.default_rng(0))
+        assert result.score == 0 and result.status == "failed"

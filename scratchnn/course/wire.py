@@ -14,9 +14,10 @@ import struct
 import numpy as np
 
 MAX_JSON, MAX_ARRAYS = 2**22, 2**26  # bytes in a frame
-KINDS = "biufc"  # of dtypes that may cross
+KINDS = "biuf"  # of dtypes that may cross
+WHOLE = 2**63  # no whole number from here: NumPy has none, and float() may fail
 HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00(..)\{'descr': '([<>|][biufc]\d{1,2})', 'fortran_order': "
+    rb"\x93NUMPY\x01\x00(..)\{'descr': '([<>|][biuf]\d{1,2})', 'fortran_order': "
     rb"(True|False), 'shape': \(([\d, ]*)\), \} *\n",
     re.DOTALL,
 )
@@ -35,15 +36,15 @@ def pack(x, arrays, functions=None):
     derived from these, raises WireError.
     """
     kind = type(x)
+    if kind is int and abs(x) >= WHOLE:
+        raise WireError("a whole number of more than 64 bits")
     if x is None or kind in (bool, int, float, str):
         return x
     if isinstance(x, np.generic):
         return _scalar(x, arrays)
-    if kind is complex:
-        x, kind = np.asarray(x), np.ndarray
     if kind is np.ndarray:
         if x.dtype.kind not in KINDS:
-            raise WireError(f"an array of dtype {x.dtype}; expected one of numbers")
+            raise WireError(f"an array of dtype {x.dtype}; expected real numbers")
         arrays.append(x)
         return {"array": len(arrays) - 1}
     if kind in (tuple, list):
@@ -65,7 +66,7 @@ def _scalar(x, arrays):
 
 def unpack(x, arrays, function=None):
     """The value that `pack` packed. function: makes one of its number."""
-    if x is None or type(x) in (bool, int, float):
+    if x is None or type(x) in (bool, float) or (type(x) is int and abs(x) < WHOLE):
         return x
     if type(x) is str:
         return x.encode("utf-8", "replace").decode()  # halves of characters: ?
