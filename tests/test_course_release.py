@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchnn import cli
-from scratchnn.course import TaskError, load
-from scratchnn.course.archive import packed
+from scratchnn.course import TaskError, load, proofs
+from scratchnn.course.archive import packed, write_file, write_folder
 from scratchnn.course.checking import run_tasks
 from scratchnn.course.leaks import leaks
 from scratchnn.course.markers import blocks, solution_text, student_text
 from scratchnn.course.recorded import ARRAYS, PUBLIC, TASKS, load_public
-from scratchnn.course.release import KINDS, release
+from scratchnn.course.release import KINDS, build, release
 from scratchnn.course.session import Session
 from scratchnn.course.submissions import script
 
@@ -431,13 +431,68 @@ def test_what_breaks_a_promise_is_named_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["toy.py"]
 
 
-# ---- leaks ----------------------------------------------------------------------
 def npz(text):
     file = io.BytesIO()
     np.savez_compressed(file, x=np.array([text]))
     return file.getvalue()
 
 
+def outputs_with(text):
+    cell = {"cell_type": "code", "source": [], "outputs": [{"text": [text]}]}
+    return json.dumps({"cells": [cell | {"metadata": {}}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "name, data, words",
+    [
+        ("notes.txt", b"", r"notes\.txt: missing, or not to be released"),
+        (".git/HEAD", b"", r"\.git/HEAD: missing, or not"),
+        ("__pycache__/toy.cpython-311.pyc", b"", "pyc: missing, or not"),
+        (ARRAYS, None, r"would be released in \.checks/answers\.npz"),
+        ("README.md", f"a {SOLUTION}".encode(), r"would be released in README\.md"),
+        ("toy.ipynb", outputs_with(SOLUTION), "missing, or not to be released"),
+    ],
+)
+def test_no_other_file_and_no_line_in_any_of_them_is_let_through(
+    name, data, words, toy, released
+):
+    files = released.files | {name: npz(SOLUTION) if data is None else data}
+    with pytest.raises(TaskError, match=words):
+        proofs.prove(toy, files)
+
+
+def test_outputs_of_a_notebook_are_searched_too(toy):
+    files = build(toy, notebook=True)
+    notebook = json.loads(files["toy.ipynb"])
+    code = next(c for c in notebook["cells"] if c["cell_type"] == "code")
+    code["outputs"] = [{"output_type": "stream", "text": [f"{SOLUTION}\n"]}]
+    files["toy.ipynb"] = json.dumps(notebook).encode()
+    with pytest.raises(TaskError, match=r"would be released in toy\.ipynb"):
+        proofs.prove(toy, files)
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    write_file(tmp_path / "a.zip", b"old")
+    write_folder(tmp_path / "out", {"x": b"old"})
+
+    replace = os.replace
+
+    def fail(source, target):
+        if Path(target) in (tmp_path / "a.zip", tmp_path / "out"):
+            if Path(source).name != "old":
+                raise OSError("the disk is full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="full"):
+        write_file(tmp_path / "a.zip", b"new")
+    with pytest.raises(OSError, match="full"):
+        write_folder(tmp_path / "out", {"x": b"new"})
+    assert files_in(tmp_path) == {"a.zip": b"old", "out/x": b"old"}
+    assert {p.name for p in tmp_path.iterdir()} == {"a.zip", "out"}
+
+
+# ---- leaks ----------------------------------------------------------------------
 WRAPPED = {
     "text": lambda s: f"a {s} b".encode(),
     "other spaces": lambda s: s.replace(" ", "\n\t ").encode(),

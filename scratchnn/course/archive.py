@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -45,19 +44,16 @@ def write_folder(path, files):
     """Write a folder of {name: bytes}, whole or not at all; it replaces one there."""
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".release-") as work:
+        new, old = Path(work, "new"), Path(work, "old")
         for name, data in files.items():
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_bytes(data)
-        new.chmod(0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-            os.replace(path, old / path.name)
+            os.replace(path, old)
+        try:
             os.replace(new, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(new, path)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
