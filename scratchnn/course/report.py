@@ -32,7 +32,8 @@ th, td {{ text-align: left; padding: 0.25rem 0.9rem 0.25rem 0; vertical-align: t
   border-bottom: 1px solid #ddd; }}
 th {{ font-weight: 600; white-space: nowrap; }}
 .n {{ text-align: right; white-space: nowrap; }}
-td:first-child {{ overflow-wrap: anywhere; min-width: 5rem; }}
+.id {{ overflow-wrap: anywhere; min-width: 6rem; }}
+.text {{ min-width: 13rem; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f5f5;
   padding: 0.5rem; margin: 0.25rem 0; font-size: 0.85rem; }}
 summary {{ cursor: pointer; }}
@@ -109,7 +110,7 @@ def _hardest(results):
     rows = []
     for task in _tasks(results):
         ones = _of_task(results, task)
-        tried = [t for t in ones if t["status"] != "not started"]
+        tried = [t for t in ones if t["outcomes"] and t["status"] != "not started"]
         mean = sum(t["score"] for t in ones) / max(sum(t["points"] for t in ones), 1e-9)
         passed = sum(t["status"] == "passed" for t in ones)
         rows.append((mean, task, passed, len(tried)))
@@ -128,10 +129,10 @@ def _mistakes(results):
                 count[task, t["mistake"]] += 1
                 hints[task, t["mistake"]] = t["text"].rsplit("\n", 1)[-1]
     rows = [
-        (task, id, hints[task, id].removeprefix("likely: "), n)
+        (n, task, id, hints[task, id].removeprefix("likely: "))
         for (task, id), n in _most(count)
     ]
-    return _table(["task", "mistake", "hint", "#submissions"], rows)
+    return _table(["#n", "task", "mistake", "~hint"], rows)
 
 
 def _diagnoses(results):
@@ -141,8 +142,8 @@ def _diagnoses(results):
         for t in _of_task(results, task):
             if t["status"] == "failed":
                 count.update({(task, *finding) for finding in _findings(t)})
-    rows = [(task, kind, text, n) for (task, kind, text), n in _most(count)]
-    return _table(["task", "check", "what it says", "#submissions"], rows)
+    rows = [(n, task, kind, text) for (task, kind, text), n in _most(count)]
+    return _table(["#n", "task", "check", "~what it says"], rows)
 
 
 def _findings(task):
@@ -161,7 +162,7 @@ def _findings(task):
 
 def _problems(results):
     rows = [(r["id"], formats.problem(r)) for r in results if formats.problem(r)]
-    return _table(["submission", "what there is"], rows)
+    return _table(["@submission", "~what there is"], rows)
 
 
 def _pairs(pairs):
@@ -170,7 +171,7 @@ def _pairs(pairs):
         "<p>Of the runs of tokens that few others have, these pairs share most, names "
         "and comments aside. It is a reason to look, not a verdict.</p>"
     )
-    return rows and text + _table(["submission", "and", "#of the rarer runs"], rows)
+    return rows and text + _table(["@submission", "@and", "#of the rarer runs"], rows)
 
 
 def _all(results):
@@ -182,7 +183,7 @@ def _all(results):
         rows.append((r["id"], f"{r['score']:g}", *scores))
     names = [f"#{t.split(' ')[0]}" for t in tasks]
     details = "".join(_details(r) for r in results)
-    return _table(["submission", "#score", *names], rows) + (
+    return _table(["@submission", "#score", *names], rows) + (
         "<h2>Each in words</h2><p>With what hidden checks say: for teachers.</p>"
         f"{details}"
     )
@@ -230,12 +231,16 @@ def _section(title, content):
     return f"<h2>{title}</h2>\n{content}" if content else ""
 
 
+COLUMNS = {"#": "n", "@": "id", "~": "text"}  # numbers, names of files, sentences
+
+
 def _table(names, rows):
-    """A table; the columns whose names begin with # hold numbers."""
+    """A table; the first letter of a column's name may say what it holds."""
     if not rows:
         return ""
-    kinds = [' class="n"' if name[:1] == "#" else "" for name in names]
-    head = "".join(f"<th{k}>{_e(n.lstrip('#'))}</th>" for k, n in zip(kinds, names))
+    kinds = [f' class="{COLUMNS.get(name[0], "")}"' for name in names]
+    names = [name.lstrip("".join(COLUMNS)) for name in names]
+    head = "".join(f"<th{k}>{_e(n)}</th>" for k, n in zip(kinds, names))
     body = "\n".join(
         f"<tr>{''.join(f'<td{k}>{_e(cell)}</td>' for k, cell in zip(kinds, row))}</tr>"
         for row in rows
