@@ -354,7 +354,10 @@ def indentation(line):
 
 @st.composite
 def marked_programs(draw):
-    """(lines, tokens that are marked): marks anywhere, most of them wrong."""
+    """(text, tokens of solutions, of tests, whether a mark has a typo).
+
+    Marks stand anywhere, most of them wrong.
+    """
     places = st.integers(1, len(PROGRAM))
     shifts = st.sampled_from([0, 0, 0, 0, 4, -4, 2])
     inserted = draw(
@@ -367,38 +370,44 @@ def marked_programs(draw):
         inserted += [(first, draw(st.sampled_from(MARKS[:5:2])), 0)]
         inserted += [(last, "# END SOLUTION", draw(st.sampled_from([shift] * 3 + [0])))]
     at_ends = draw(st.sets(st.integers(1, len(PROGRAM)), max_size=2))
-    lines, secret, open_, wrong = [], set(), False, False
+    lines, solutions, tests, wrong = [], set(), set(), False
+    begun = None  # the set that lines belong to
     for n, line in enumerate(PROGRAM, 1):
         for at, mark, shift in inserted:
             if at == n:
                 lines.append(" " * max(indentation(line) + shift, 0) + mark)
                 if n not in IN_TEXT:
                     wrong |= mark in TYPOS
-                    open_ = "BEGIN" in mark or (open_ and "END" not in mark)
-        if open_:
-            secret.update(TOKEN.findall(line))
+                    if "BEGIN" in mark:
+                        begun = tests if "TESTS" in mark else solutions
+                    elif "END" in mark:
+                        begun = None
+        if begun is not None:
+            begun.update(TOKEN.findall(line))
         if n in at_ends and line.strip() and n + 1 not in IN_TEXT:
             line += "  # SOLUTION"
             whole = PROGRAM[STARTS.get(n, n) - 1 : n]
-            secret.update(TOKEN.findall("\n".join(whole)))
+            solutions.update(TOKEN.findall("\n".join(whole)))
         lines.append(line)
-    return "\n".join(lines) + f'\n{TASK}task("3.3", "Other")\n', secret, wrong
+    text = "\n".join(lines) + f'\n{TASK}task("3.3", "Other")\n'
+    return text, solutions, tests, wrong
 
 
 @settings(max_examples=300, deadline=None)
 @given(marked_programs())
 def test_marks_anywhere_are_an_error_or_hide_what_is_marked(program):
-    text, secret, wrong = program
+    text, solutions, tests, wrong = program
     try:
-        given_away = student_text(text, "toy.py")
+        released = student_text(text, "toy.py"), public_tests(text, "toy.py")
     except TaskError as error:
         assert re.match(r"toy\.py:\d+: ", str(error))
         return
     assert not wrong
-    shown = set(TOKEN.findall(given_away))
-    assert not shown & secret
-    assert shown == set(TOKEN.findall(text)) - secret  # and nothing else is lost
-    compile(given_away, "toy.py", "exec")
+    everything = set(TOKEN.findall(text))  # and nothing else is lost
+    hidden = solutions | tests, solutions
+    for given_away, secret in zip(released, hidden):
+        assert set(TOKEN.findall(given_away)) == everything - secret
+        compile(given_away, "toy.py", "exec")
 
 
 STATEMENTS = [  # (first, last) of what may be marked as one block, from 1

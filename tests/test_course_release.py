@@ -232,6 +232,19 @@ def test_a_notebook_is_valid_and_its_cells_are_the_script(toy, tmp_path):
     assert ast.dump(ast.parse(code)) == ast.dump(of_script)
 
 
+def test_a_notebook_is_checked_as_it_was_saved(toy, tmp_path, monkeypatch, capsys):
+    out = release(toy, tmp_path / "out", "notebook").path
+    monkeypatch.chdir(out)
+    assert cli.main(["check"]) == 1 and "not started" in capsys.readouterr().out
+    notebook = (out / "toy.ipynb").read_text(encoding="utf-8")
+    stub = r'raise NotImplementedError(\"Task 1.1: square\")'
+    assert stub in notebook
+    solved = notebook.replace(stub, "return x * x")
+    (out / "toy.ipynb").write_text(solved, encoding="utf-8")
+    assert cli.main(["check", "1.1"]) == 0
+    assert "all public checks passed (1 more" in capsys.readouterr().out
+
+
 def test_a_script_in_percent_format_gives_its_cells(toy, tmp_path):
     text = TOY.replace("# ---- 1.1 -", "# %% The square\n# It is *positive*.\n# -- -")
     text = text.replace("# ---- 1.2 -", "# %%\n# ---- 1.2 -")
