@@ -16,7 +16,7 @@ import pytest
 from course_toy import ASSIGNMENT, CANARY, HONEST, PRY
 
 from scratchnn.cli import main
-from scratchnn.course import formats, late, submissions
+from scratchnn.course import formats, late, limits, submissions
 from scratchnn.course.grade import (
     generator,
     grade,
@@ -494,6 +494,32 @@ def test_wrong_input_is_answered_in_one_line(
     assert main(["grade", *arguments]) == 2
     out, err = capsys.readouterr()
     assert words in err and err.count("\n") == 1 and not out
+
+
+@pytest.mark.parametrize(
+    "held, words",
+    [
+        ([], "can read what you can: grade as root, on Linux"),
+        (["user", "processes", "resources"], "can read what you can"),
+        (
+            ["calls", "processes", "resources"],
+            "even so a submission's code can read no",
+        ),
+        (["user", "folder", "resources"], "even so a submission's code can read no"),
+    ],
+)
+def test_what_protects_is_said_before_grading_if_something_is_missing(
+    held, words, assignment, tmp_path, monkeypatch, capsys
+):
+    found = [(name, name in held, text) for name, text in limits.WORDS.items()]
+    monkeypatch.setattr("scratchnn.course.session.protections", lambda: found)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    assert main(["grade", "assign.py", "notes.txt"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("this machine lacks ") and words in err
+    for name, text in limits.WORDS.items():
+        assert (text in err) == (name not in held)
 
 
 def test_one_submission_is_shown_as_asked(assignment, tmp_path, monkeypatch, capsys):

@@ -176,15 +176,16 @@ def _say_what_is_missing():
     """Say on stderr which protections this machine lacks."""
     from ..course.session import protections
 
-    held = {name: (ok, text) for name, ok, text in protections()}
-    if held["calls"][0] or held["user"][0] and held["folder"][0]:
-        whole = "its code can read no file and start no process here"
+    found = protections()
+    missing = [text for _, ok, text in found if not ok]
+    if not missing:
+        return
+    held = {name for name, ok, _ in found if ok}
+    if "calls" in held or {"user", "folder"} <= held:
+        so = "even so a submission's code can read no file and start no process"
     else:
-        whole = "its code could read what you can: grade in a container or as root"
-    missing = [text for ok, text in held.values() if not ok]
-    if missing:
-        print(f"this machine lacks: {'; '.join(missing)}", file=sys.stderr)
-        print(f"so of a submission: {whole}", file=sys.stderr)
+        so = "a submission's code can read what you can: grade as root, on Linux"
+    print(f"this machine lacks {'; '.join(missing)}.\n{so}", file=sys.stderr)
 
 
 # ---- running --------------------------------------------------------------------

@@ -18,11 +18,11 @@ except ImportError:  # Windows
 
 USERS, FEW_USERS = 10_000_000, 50_000  # the first of the users that we take
 WORDS = {
-    "user": "each submission runs as a user of its own",
-    "folder": "it sees an empty folder instead of the file system",
-    "calls": "it can open no file, start no process, send no signal, use no network",
-    "processes": "it can start no process and no thread",
-    "resources": "its time, memory and disk space are limited",
+    "user": "a user of its own for each submission (needs root)",
+    "folder": "an empty folder in place of the file system (needs root)",
+    "calls": "a filter of system calls: no files, processes, signals, network",
+    "processes": "a limit that lets it start no process and no thread",
+    "resources": "limits on its time, memory and disk space",
 }
 # Linux's numbers of what Python needs to compute, to print and to read the time, on
 # x86-64 and on ARM; everything else is refused.

@@ -36,6 +36,10 @@ th {{ font-weight: 600; white-space: nowrap; }}
 .text {{ min-width: 13rem; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f5f5;
   padding: 0.5rem; margin: 0.25rem 0; font-size: 0.85rem; }}
+@media (max-width: 30rem) {{
+  th, td {{ padding-right: 0.5rem; }}
+  .text {{ min-width: 9rem; }}
+}}
 summary {{ cursor: pointer; }}
 .pale {{ color: #666; }}
 </style>
