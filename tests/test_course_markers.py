@@ -339,6 +339,10 @@ class Other(§):
 PROGRAM = PROGRAM.format(*(f"t{k}_" for k in range(PROGRAM.count("{}")))).split("\n")
 IN_TEXT = {4, 5, 6, 19, 20}  # lines, from 1, that begin in a string
 STARTS = {6: 3, 12: 9, 20: 18, 22: 21, 34: 33}  # of statements that end in a line
+STATEMENTS = [  # (first, last) of what may be marked as one block, from 1
+    *((7, 7), (8, 16), (8, 20), (14, 14), (16, 16), (18, 20), (21, 22), (23, 31)),
+    *((26, 31), (27, 27), (32, 32), (32, 34), (7, 34), (36, 36), (38, 38)),
+]
 TOKEN = re.compile(r"t\d+_")
 MARKS = [
     *("### BEGIN SOLUTION", "### END SOLUTION", "# BEGIN SOLUTION", "# END SOLUTION"),
@@ -363,13 +367,14 @@ def marked_programs(draw):
     inserted = draw(
         st.lists(st.tuples(places, st.sampled_from(MARKS), shifts), max_size=1)
     )
-    pairs = st.lists(st.tuples(places, places).map(sorted), max_size=2)
-    for first, last in draw(pairs):
+    wholes = st.sampled_from(STATEMENTS).map(lambda span: (span[0], span[1] + 1))
+    pairs = st.one_of(wholes, wholes, st.tuples(places, places).map(sorted))
+    for first, last in draw(st.lists(pairs, max_size=2)):
         column = indentation(PROGRAM[first - 1])
         shift = column - indentation(PROGRAM[last - 1])  # to the column of the first
         inserted += [(first, draw(st.sampled_from(MARKS[:5:2])), 0)]
         inserted += [(last, "# END SOLUTION", draw(st.sampled_from([shift] * 3 + [0])))]
-    at_ends = draw(st.sets(st.integers(1, len(PROGRAM)), max_size=2))
+    at_ends = draw(st.sets(places, max_size=1))
     lines, solutions, tests, wrong = [], set(), set(), False
     begun = None  # the set that lines belong to
     for n, line in enumerate(PROGRAM, 1):
@@ -408,12 +413,6 @@ def test_marks_anywhere_are_an_error_or_hide_what_is_marked(program):
     for given_away, secret in zip(released, hidden):
         assert set(TOKEN.findall(given_away)) == everything - secret
         compile(given_away, "toy.py", "exec")
-
-
-STATEMENTS = [  # (first, last) of what may be marked as one block, from 1
-    *((7, 7), (8, 16), (8, 20), (14, 14), (16, 16), (18, 20), (21, 22), (23, 31)),
-    *((26, 31), (27, 27), (32, 32), (32, 34), (7, 34), (36, 36), (38, 38)),
-]
 
 
 @given(st.sampled_from(STATEMENTS), st.sampled_from(["###", "#"]))

@@ -590,6 +590,7 @@ def test_the_command_finds_an_assignment_by_name_and_says_what_it_made(
         (["toy", "notes.txt"], "notes.txt is a file"),
         (["toy", "out", "--zip", "--notebook"], "not allowed with"),
         (["broken.py", "out"], "broken.py:1: it has no end"),
+        (["wrong.py", "out"], "wrong.py: the solution of task 1.1 fails its checks"),
     ],
 )
 def test_wrong_input_is_answered_in_one_line(
@@ -600,6 +601,7 @@ def test_wrong_input_is_answered_in_one_line(
     toy.rename(folder / "toy.py")
     (tmp_path / "notes.txt").write_text("notes")
     (tmp_path / "broken.py").write_text("### BEGIN TESTS\nx = 1\n")
+    (tmp_path / "wrong.py").write_text(TOY.replace(SOLUTION, f"{SOLUTION} + x"))
     monkeypatch.chdir(tmp_path)
     assert cli.main(["release", *argv]) == 2
     said = capsys.readouterr()

@@ -36,7 +36,8 @@ def release(argv):
         with progress(total=1, bar_format=note, leave=False):
             made = make(source, asked.out, kind)
     except course.TaskError as error:
-        raise UsageError(f"scratchnn release: {error}") from None
+        words = " ".join(str(error).split())
+        raise UsageError(f"scratchnn release: {words}") from None
     tasks = course.load(source).tasks.values()
     checks = sum(len(task.checks) for task in tasks)
     points = sum(task.points for task in tasks)

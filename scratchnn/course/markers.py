@@ -7,8 +7,8 @@
 
 `blocks` finds the marked lines, `student_text` is what students get, `public_tests` the
 same with the tests that they may see, `solution_text` what the best of them hand in.
-Marks are comments, read with `tokenize`: one in
-a string is text. nbgrader's pairs and otter-grader's forms are known:
+Marks are comments, read with `tokenize`: one in a string is text. nbgrader's pairs and
+otter-grader's forms are known:
 
     ### BEGIN SOLUTION ... ### END SOLUTION            a stub takes their place
     # BEGIN SOLUTION NO PROMPT ... # END SOLUTION      nothing does
