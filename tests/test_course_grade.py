@@ -183,8 +183,25 @@ def test_a_folder_is_one_submission_if_it_holds_the_file_or_if_so_asked(tmp_path
     (one / "submission_metadata.yml").write_text("")
     assert [f.id for f in submissions.find([one], "assign")] == ["other.py"]
     assert [f.id for f in submissions.find([one], "assign", single=True)] == ["one"]
-    (one / "assign.py").write_text(HONEST)
+    (one / "other.py").rename(one / "assign.py")
     assert [f.id for f in submissions.find([one], "assign")] == ["one"]
+
+
+def test_a_class_is_a_class_though_one_of_it_kept_the_files_name(tmp_path):
+    def ids(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(HONEST if path.stem != "assign" else "import helper")
+        return [f.id for f in submissions.find([tmp_path], "assign")]
+
+    whole = [tmp_path.name]
+    assert ids("assign.py", "helper.py", "data.csv", "README.md") == whole
+    assert ids("notes.d/a.txt") == whole
+    for other in ("ada.py", "bob.zip", "bob.ipynb", "cleo/assign.py"):
+        found = ids(other)
+        assert other.split("/")[0] in found and "assign.py" in found, other
+        (tmp_path / other).unlink()
 
 
 def test_no_two_submissions_share_an_id(tmp_path):

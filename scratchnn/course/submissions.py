@@ -48,14 +48,14 @@ class Unreadable(ValueError):
 def find(paths, name, single=False):
     """The submissions of assignment `name` in `paths`, a list of Found.
 
-    A folder is one submission if it holds NAME.py or NAME.ipynb, or if `single`; else
-    each of the things in it is one.
+    A folder is one submission if it holds NAME.py or NAME.ipynb and nothing that could
+    be another's, or if `single`; else each of the things in it is one.
     """
     lying = []
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(2, "there is no such file or folder", str(path))
-        if single or not path.is_dir() or _holds(path, name):
+        if single or not path.is_dir() or _is_one(path, name):
             lying.append(path)
             continue
         inside = sorted(p for p in path.iterdir() if _counts(p))
@@ -77,6 +77,22 @@ def _known(path):
     return plain(
         os.fsencode(path.name or path.resolve().name).decode("utf-8", "replace")
     )
+
+
+def _is_one(folder, name):
+    """Whether a folder is a student's: what else is in it belongs to NAME.py."""
+    own = [p for p in (folder / f"{name}.py", folder / f"{name}.ipynb") if p.is_file()]
+    if not own:
+        return False
+    text = own[0].read_bytes()[:MAX_FILE].decode("utf-8", "replace")
+    for path in filter(_counts, folder.iterdir()):
+        if path in own:
+            continue
+        if path.suffix in (".zip", ".ipynb") or path.is_dir() and _holds(path, name):
+            return False
+        if path.suffix == ".py" and not re.search(rf"\b{re.escape(path.stem)}\b", text):
+            return False  # not a module that it imports
+    return True
 
 
 def _holds(folder, name):
