@@ -57,7 +57,7 @@ plot.look_ups(keys, values, panels, truth=(queries, truth))
 #
 # *Softmax* turns scores into weights: it takes exp of each score, and divides by the
 # sum of all. Weights are positive and add up to 1. A score that is larger by 1 counts
-# 2.7 times as much. So the nearest key counts most, and no key counts nothing.
+# 2.7 times as much. So the nearest key counts most, and every key counts a little.
 #
 # **Predict.** Each value carries noise of standard deviation .3, and the error of the
 # stairs is .30. What is the smallest error that mixing gets, with the best of three
@@ -294,8 +294,8 @@ class Head(nn.Module):
 
     def weights(self, X, Z, axis=-1):
         Q, K = self.W_q(X), self.W_k(Z)  # (N, T, d), (N, S, d)
-        S = Q @ ops.swapaxes(K, 1, 2)  # (N, T, d) @ (N, d, S) -> (N, T, S)
-        return ops.softmax(S / Q.shape[-1] ** 0.5, axis=axis)  # axis -1: the keys
+        scores = Q @ ops.swapaxes(K, 1, 2)  # (N, T, d) @ (N, d, S) -> (N, T, S)
+        return ops.softmax(scores / Q.shape[-1] ** 0.5, axis)  # axis -1: the keys
 
     def forward(self, X, Z, axis=-1):
         V = self.W_v(Z)  # (N, S, d)
