@@ -224,20 +224,20 @@ def test_an_error_shows_the_students_own_line(student):
 
 
 def test_after_an_endless_loop_the_rest_goes_on_and_the_loop_is_not_run_again():
-    with Session(FILES, "vae", seconds=0.5) as session:
+    with Session(FILES, "vae", seconds=1.0) as session:
         assert error_of(session, "loop").kind == "time"
         assert session.function("twice")(2) == 4
         start = time.monotonic()
-        assert error_of(session, "loop").text == "it took more than 0.5 s"
-        assert time.monotonic() - start < 0.4
+        assert error_of(session, "loop").text == "it took more than 1 s"
+        assert time.monotonic() - start < 1.0
 
 
 def test_all_calls_together_have_a_limit_until_the_next_task():
     code = b"import numpy as np\ndef wait(f):\n    return f()"
-    with Session({"a.py": code}, "a", seconds=5.0, total=0.6) as session:
+    with Session({"a.py": code}, "a", seconds=50.0, total=2.0) as session:
         wait = session.function("wait")
-        wait(lambda: time.sleep(0.4))
-        assert error_of(session, "wait", lambda: time.sleep(0.4)).kind == "time"
+        wait(lambda: time.sleep(1.2))
+        assert error_of(session, "wait", lambda: time.sleep(1.2)).kind == "time"
         session.renew()
         session._hung.clear()
         wait(lambda: None)
@@ -260,7 +260,7 @@ def test_all_calls_together_have_a_limit_until_the_next_task():
     ],
 )
 def test_a_file_that_does_not_run_says_so_at_every_call(text, kind, words):
-    with Session({"a.py": text}, "a", seconds=0.5) as session:
+    with Session({"a.py": text}, "a", seconds=2.0) as session:
         for _ in range(2):
             error = error_of(session, "f")
             assert kind in ("", error.kind) and words in error.text, error.text
