@@ -77,9 +77,9 @@ def _options(argv):
     text = "Gradescope's submission_metadata.json: id, time, due date"
     late.add_argument("--metadata", metavar="FILE", type=path, help=text)
     limits = parser.add_argument_group("limits")
-    text = "for one call of a student's function [10]"
+    text = "for one call of a student's function [5]"
     limits.add_argument(
-        "--seconds", metavar="S", type=_positive, default=10.0, help=text
+        "--seconds", metavar="S", type=_positive, default=5.0, help=text
     )
     text = "for one task [60]"
     limits.add_argument("--total", metavar="S", type=_positive, default=60.0, help=text)

@@ -127,6 +127,7 @@ class _Grader:
             if self._stopped.is_set():
                 session.abort()
             for k, task in enumerate(self.assignment.tasks.values()):
+                one = None
                 missing = [need for need in task.needs if need not in right]
                 rng = generator(self.secret, id, task.number)
                 args = task, self.assignment, session, rng, self.public_only
@@ -138,7 +139,8 @@ class _Grader:
                     result["tasks"][k]["text"] = "its checks failed to run"
                     continue
                 finally:
-                    session.renew()  # what one task did to its process ends with it
+                    # What code that is not right did to its process ends with it.
+                    session.renew(keep=one is not None and one.status != "failed")
                 if one.status == "passed":
                     right.add(task.number)
                 outcomes = [ran._asdict() for ran in one.outcomes]
