@@ -323,11 +323,12 @@ PULL = task(
 
 
 def graph(rng, n):
-    """A graph of n nodes: parents, many of them used twice, and slopes."""
+    """A graph of n nodes: parents and slopes. A chain, shortcuts, one node squared."""
     parents = np.array([rng.integers(-1, max(k, 1), 2) for k in range(n)])
-    parents[0] = -1
-    parents[1:, 0] = np.arange(n - 1)  # a chain, and shortcuts
-    parents[n // 2 :, 1] = np.arange(n // 2 - 1, n - 1)  # then both from one
+    parents[:, 0] = np.arange(n) - 1
+    parents[0], parents[n - 1, 1] = -1, 0 if n > 1 else -1
+    squared = rng.integers(1, n - 1) if n > 2 else n - 1
+    parents[squared] = squared - 1
     return parents, rng.uniform(0.5, 1.5, (n, 2)) * rng.choice([-1.0, 1.0], (n, 2))
 
 
@@ -610,6 +611,8 @@ SORTED.mistake(
     lambda parents, slopes: in_order(parents, slopes, turn=True),
     lambda parents, slopes: in_order(parents, slopes, before=True),
     lambda parents, slopes: search(parents, slopes),
+    lambda parents, slopes: search(parents, slopes, first=True),
+    lambda parents, slopes: recursion(parents, slopes),
 )  # fmt: skip
 SORTED.mistake(
     "none", "-1 is no parent, 0 is a node like the others: test >= 0",

@@ -60,9 +60,9 @@ def _(sample_z, rng):
     eps = rng.normal(size=(20_000, 2))
     mu, logvar = np.array([3.0, -1.0]), np.array([2.0, -2.0])
     spread = sample_z(mu + 0 * eps, logvar + 0 * eps, eps) - mu
-    found, right = (spread**2).mean(axis=0), np.exp(logvar)
-    close = np.abs(found / right - 1).max() < 0.1
-    assert close, f"for logvar 2 and -2 the variances are {found}, expected {right}"
+    a, b = (spread**2).mean(axis=0)
+    close = abs(a / np.exp(2) - 1) < 0.1 and abs(b / np.exp(-2) - 1) < 0.1
+    assert close, f"for logvar 2, -2 the variances are {a:.3g}, {b:.3g} for 7.39, 0.135"
 
 
 ### END TESTS
@@ -320,7 +320,7 @@ def _(rng, N=5, D=3):
 @BCE.value
 def _(rng, N=5, D=3):
     """also for logits of a thousand"""
-    return 1000 * rng.normal(size=(N, D)), rng.integers(0, 2, (N, D)) * 1.0
+    return 1000 * rng.normal(size=(N, D)), rng.uniform(0.2, 0.8, (N, D))
 
 
 @BCE.gradient(
@@ -346,8 +346,8 @@ def _(bce_with_logits, rng):
 ### BEGIN HIDDEN TESTS
 @BCE.value
 def _(rng, N=7, D=11):
-    """for other sizes, pixels of exactly 0 and 1 among them"""
-    x = np.clip(rng.normal(0.5, 1, (N, D)), 0, 1)
+    """for other sizes, pixels of nearly 0 and 1"""
+    x = np.clip(rng.normal(0.5, 1, (N, D)), 0.02, 0.98)
     return 9 * rng.normal(size=(N, D)), x
 
 

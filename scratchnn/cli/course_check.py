@@ -113,6 +113,9 @@ def _lines(result, hint):
     if result.outcomes and result.status == "failed":
         of_all = f" {len(right)} of {_count(len(result.outcomes), 'check')}"
         head += _painted(of_all, DIM)
+    if result.status == "can't check yet":
+        yield f"{head}: {_painted(result.text, DIM)}"
+        return
     yield head.rstrip()
     if result.status == "not started":
         yield from _wrapped(f"hint: {hint}") if hint else ()
@@ -126,7 +129,7 @@ def _lines(result, hint):
 
 def _wrapped(line):
     """A line of a task's text, within the width of the terminal."""
-    width = max(shutil.get_terminal_size().columns - 1, 40)
+    width = min(max(shutil.get_terminal_size().columns - 1, 40), 100)
     text = line.lstrip()
     indent = " " * (5 + len(line) - len(text))
     hint = text.startswith(("likely: ", "hint: "))
@@ -134,7 +137,7 @@ def _wrapped(line):
         text, width, initial_indent=indent, subsequent_indent=f"{indent}  ",
         drop_whitespace=True, break_on_hyphens=False,
     )  # fmt: skip
-    if line.startswith("    ") or "  " in text:  # code, and numbers below one another
+    if line.startswith("    "):  # a line of the student's code
         wrapped = [f"{indent}{text}"]
     for part in wrapped:
         yield _painted(part, 36) if hint else part

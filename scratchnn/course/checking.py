@@ -144,16 +144,22 @@ def _named(known):
 
 
 def _words(ran, hint, mistake):
-    """What is wrong, in at most LINES lines: the first failure in full."""
-    lines, told = [], set()
+    """What is wrong, in at most LINES lines: the first failure in full, then the hint.
+
+    Of the other failures as much as there is room for; with a known mistake, their
+    names are enough.
+    """
+    lines, told, more = [], set(), []
     for r in ran:
         if r.passed or not r.text or r.text in told:
             continue
         told.add(r.text)
-        hidden = " (hidden)" if r.hidden else ""
-        first, *rest = r.text.split("\n")
-        new = [f"{r.kind}{hidden}, {r.claim}:", f"  {first}", *(f"  {s}" for s in rest)]
-        if len(lines) + len(new) > LINES - 1:
-            continue
-        lines += new
+        head = f"{r.kind}{' (hidden)' if r.hidden else ''}, {r.claim}"
+        new = [f"{head}:", *(f"  {line}" for line in r.text.split("\n"))]
+        if lines and (mistake or len(lines) + len(new) > LINES - 2):
+            more.append(r.kind)
+        else:
+            lines += new
+    if more:
+        lines.append(f"fails too: {', '.join(dict.fromkeys(more))}")
     return "\n".join([*lines, f"{'likely' if mistake else 'hint'}: {hint}"])

@@ -12,8 +12,9 @@ from ..gradcheck.patterns import permuted, region
 from ..gradcheck.ratios import ratio, ratio_by_slice
 from ..gradcheck.report import Report
 
-RTOL, ATOL = 1e-9, 1e-12
-FEW = 12  # numbers: arrays up to here are shown whole
+RTOL = 1e-11  # centred differences in float64 are a few 1e-11 off at their best
+ALIKE = 1e-6  # as close as two answers with the same mistake: one may round more
+FEW = 15  # numbers: arrays up to here are shown whole
 PARTS = 9  # things that a function may return
 
 
@@ -24,18 +25,18 @@ class Raised(NamedTuple):
     text: str = ""
 
 
-def difference(given, expected):
+def difference(given, expected, rtol=RTOL):
     """What is wrong with `given`, in words; an empty string if nothing is.
 
     Type, shape and dtype must be those of `expected`, numbers finite where its are, and
-    equal to 1e-9 of their size or 1e-12 of the largest.
+    equal to rtol of their size or a thousandth of that of the largest.
     """
     if isinstance(given, Raised):
         return given.text or given.error
     if isinstance(expected, Raised):
         return f"it returned {shown_value(given)}, expected {expected.error}"
     if isinstance(expected, (tuple, list)):
-        return _of_several(given, expected)
+        return _of_several(given, expected, rtol)
     given, expected = _plain(given), _plain(expected)
     if isinstance(expected, (bool, str, type(None))):
         if type(given) is type(expected) and given == expected:
@@ -45,28 +46,29 @@ def difference(given, expected):
         return f"it returned {_kind(given)}, expected {_kind(expected)}"
     if isinstance(given, int):
         given = float(given)
-    return _of_arrays(np.asarray(given), np.asarray(expected))
+    return _of_arrays(np.asarray(given), np.asarray(expected), rtol)
 
 
 def _plain(x):
-    """NumPy's numbers as Python's."""
-    return x.item() if isinstance(x, np.generic) else x
+    """NumPy's numbers as Python's, too large ones as infinite."""
+    x = x.item() if isinstance(x, np.generic) else x
+    return np.inf if type(x) is int and abs(x) > 2**1000 else x
 
 
-def _of_several(given, expected):
+def _of_several(given, expected, rtol):
     n = len(expected)
     if not isinstance(given, (tuple, list)):
         return f"it returned {_kind(given)}, expected {n} things: return a, b"
     if len(given) != n:
         return f"it returned {len(given)} things, expected {n}"
     for k, (a, b) in enumerate(zip(given, expected)):
-        wrong = difference(a, b)
+        wrong = difference(a, b, rtol)
         if wrong:
             return f"the {_ordinal(k)} of the {n} things returned: {wrong}"
     return ""
 
 
-def _of_arrays(a, b):
+def _of_arrays(a, b, rtol):
     if a.shape != b.shape:
         turned = "; its transpose has it" if a.T.shape == b.shape else ""
         return f"shape {a.shape}, expected {b.shape}{turned}"
@@ -84,7 +86,7 @@ def _of_arrays(a, b):
         return f"{number}{f' at {at}' if at else ''}, expected {right}"
     size = np.abs(b[np.isfinite(b)]).max(initial=0.0)
     with np.errstate(all="ignore"):
-        near = np.abs(a - b) <= RTOL * np.abs(b) + ATOL * size
+        near = np.abs(a - b) <= rtol * np.abs(b) + 1e-3 * rtol * size
     wrong = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
     if not wrong.any():
         return ""
@@ -100,23 +102,25 @@ def _of_arrays(a, b):
 
 
 # ---- parts: the things that a function returns -----------------------------------
-def equal_parts(given, other):
+def equal_parts(given, other, rtol=ALIKE):
     """The places at which two answers are equal; [0] if they are single things."""
     if isinstance(given, Raised) or isinstance(other, Raised):
         both = isinstance(given, Raised) and isinstance(other, Raised)
         return list(range(PARTS)) if both and given.error == other.error else []
     several = [isinstance(x, (tuple, list)) for x in (given, other)]
     if not any(several):
-        return [] if difference(given, other) else [0]
-    if not all(several) or len(given) != len(other):
+        given, other = [given], [other]
+    elif not all(several) or len(given) != len(other):
         return []
-    return [k for k, (a, b) in enumerate(zip(given, other)) if not difference(a, b)]
+    pairs = enumerate(zip(given, other))
+    return [k for k, (a, b) in pairs if not difference(a, b, rtol)]
 
 
 def wrong_parts(given, right):
     """The places at which an answer is not the right one."""
     n = len(right) if isinstance(right, (tuple, list)) else 1
-    return [k for k in range(n) if k not in equal_parts(given, right)]
+    equal = equal_parts(given, right, RTOL)
+    return [k for k in range(n) if k not in equal]
 
 
 # ---- patterns -------------------------------------------------------------------
@@ -140,9 +144,17 @@ def pattern(given, right, named):
         return ""
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return ""
+    size, off = np.abs(b).max(initial=0.0), np.abs(a - b).max(initial=0.0)
+    if np.abs(a).max(initial=0.0) < 1e-12 * size:
+        return "it is zero everywhere"
+    if off < 1e-5 * size:
+        return (
+            f"it is almost right, by a part of {off / size:.0e}: float32 somewhere, or "
+            "a small constant (eps)?"
+        )
     report = Report("", ["the answer", *named], [0], [b, *named.values()])
     report.analytic, report.numeric, report.y = [a], [b], np.zeros(())
-    report.tolerance = [RTOL * np.abs(b) + ATOL * np.abs(b).max(initial=0.0)]
+    report.tolerance = [RTOL * np.abs(b) + 1e-3 * RTOL * size]
     report.wrong = [np.abs(a - b) > report.tolerance[0]]
     with np.errstate(all="ignore"):
         for reading in (ratio, ratio_by_slice, permuted, region):
@@ -165,10 +177,9 @@ def shown_value(x):
             return f"array of shape {x.shape}"
         if x.dtype.kind != "f":
             return str(x.tolist())
-        return np.array2string(
-            x, separator=", ", max_line_width=10**6,
-            formatter={"float_kind": lambda v: f"{v:.4g}"},
-        ).replace("\n", "")  # fmt: skip
+        four = {"float_kind": lambda v: f"{v:.4g}"}
+        text = np.array2string(x, separator=", ", formatter=four)
+        return " ".join(text.split())
     if isinstance(x, float):
         return _number(x)
     if callable(x):
