@@ -66,6 +66,8 @@ def far(pictures):
 
 
 print("far", far(x_test).shape, far(x_test)[:3])
+for name, pictures in rows.items():
+    print(name, far(pictures).mean().round(2))
 # sphinx_gallery_start_ignore
 code = ae.encode(x_test).data
 lost = autoencoder.squared_error(x_test, through).mean()
@@ -98,8 +100,10 @@ print("deviations of", z.std(axis=0).mean(), "and", z_pulled.std(axis=0).mean())
 
 random_pulled = autoencoder.sample(pulled, x_test, 1000, "normal").numpy()
 ways = {"held-out digits": x_test, "auto-encoder": random, "pulled": random_pulled}
+again = autoencoder.reconstruct(pulled, x_test).numpy()  # (360, 64)
+for name, pictures in {"auto-encoder": through, "pulled": again}.items():
+    print(name, "squared error", autoencoder.squared_error(x_test, pictures).mean())
 # sphinx_gallery_start_ignore
-again = autoencoder.reconstruct(pulled, x_test).numpy()
 lost_pulled = autoencoder.squared_error(x_test, again).mean()
 assert abs(z.std(axis=0).mean() - 2.2) < 0.2
 assert abs(z_pulled.std(axis=0).mean() - 0.14) < 0.015
@@ -236,14 +240,15 @@ points = ae_2.encode(x_test).data  # (360, 2)
 mu, logvar = (t.data for t in vae_2.encode(x_test))  # (360, 2) each
 sigma = np.sqrt(np.exp(logvar))  # (360, 2)
 print("mu", mu.shape, mu[0], " sigma", sigma.shape, sigma[0])
+closest = metrics.nearest(mu[1::2], mu[::2])[1]  # (180,) of one half, in the other
 print("mean sigma", sigma.mean())
+print("own kind is nearest:", (test.y[::2][closest] == test.y[1::2]).mean())
 # sphinx_gallery_start_ignore
 drawn = autoencoder.sample(ae_2, x_test, 1000, "fitted").numpy()
 assert abs(sigma.mean() - 0.32) < 0.04 and points.std() > 2
 assert far(drawn).mean() < 1.25
 radius = np.linalg.norm(mu, axis=1)
 assert (radius < 2.45).mean() > 0.95 and radius.max() > 2
-closest = metrics.nearest(mu[1::2], mu[::2])[1]
 assert abs((test.y[::2][closest] == test.y[1::2]).mean() - 0.53) < 0.1
 # sphinx_gallery_end_ignore
 clouds = {"auto-encoder: points": (points, None), "VAE: clouds": (mu, sigma)}
