@@ -25,7 +25,7 @@ from numba import float32
 from ..threads import get_num_threads
 from .exp import EXACT, ONE, ZERO, exp_down
 from .share import compiled, share
-from .tile import LANES, ROWS, VECTORS, largest, move, tiles
+from .tile import LANES, ROWS, VECTORS, largest, move, tiles, turn
 
 QUERIES = 64
 KEYS = 5 * VECTORS * LANES
@@ -61,12 +61,22 @@ def _take(place, b, h, first, n, d, rows):
 
 @loop
 def _turn(x, n, d, y):
-    """Transpose blocks of KEYS rows: x (n, d) to y (blocks d, KEYS)."""
+    """Transpose blocks of KEYS rows: x (n, d) to y (blocks d, KEYS).
+
+    By squares, of which the last ones overlap; d is at least LANES.
+    """
+    to, start, width, pitch = y.ctypes.data, x.ctypes.data, x.shape[1], y.shape[1]
     for first in range(0, n, KEYS):
-        block = first // KEYS * d
-        for j in range(min(KEYS, n - first)):
+        block, rows = first // KEYS * d, min(KEYS, n - first)
+        for j in range(rows if rows < LANES else 0):
             for i in range(d):
                 y[block + i, j] = x[first + j, i]
+        for j in range(0, rows if rows >= LANES else 0, LANES):
+            j = min(j, rows - LANES)
+            for i in range(0, d, LANES):
+                i = min(i, d - LANES)
+                there, here = (block + i) * pitch + j, (first + j) * width + i
+                turn(to + 4 * there, pitch, start + 4 * here, width)
 
 
 @loop
