@@ -135,6 +135,7 @@ def _depends_on_values(check, ran):
 
 def _named(known):
     """The Mistake that fits all value checks, or those that fail, or the first."""
+    known = [(passed, find()) for passed, find in known]
     failed = [mistakes for passed, mistakes in known if not passed]
     for group in ([mistakes for _, mistakes in known], failed, failed[:1]):
         for mistake in failed[0] if failed else ():

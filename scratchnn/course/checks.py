@@ -10,6 +10,7 @@ fails, so that what the student sees is small. Numbers are compared in float64: 
 dtype, shape, finiteness, then each entry.
 """
 
+import functools
 import inspect
 import warnings
 from typing import NamedTuple
@@ -29,11 +30,11 @@ RANDOM = (
 
 
 class Outcome(NamedTuple):
-    """passed; text, what is wrong in words; known, the Mistakes that answer so."""
+    """passed; text, what is wrong in words; known(), the Mistakes that answer so."""
 
     passed: bool
     text: str = ""
-    known: tuple = ()
+    known: object = list
 
 
 class Mistake(NamedTuple):
@@ -106,17 +107,14 @@ class Value(Check):
             yield sizes, self.inputs(rng, sizes)
 
     def run(self, function, answers, rng):
-        """Outcome: the first case that differs; the mistakes that fit in every case.
-
-        Those that fit in all parts come first, then those of the first wrong part.
-        """
-        text, how, parts, alike = "", "", set(), None
+        """Outcome: the first case that differs; the mistakes that fit in every case."""
+        text, how, cases = "", "", []
         for k, (_, inputs) in enumerate(self.cases(rng)):
             mine = copies(inputs)
             given, right = asked(function, mine), answers.answer(self, k, inputs)
+            cases.append((inputs, given, right))
             wrong = difference(given, right)
             if wrong:
-                parts.update(wrong_parts(given, right))
                 how = pattern(given, right, self.named(inputs))
                 if not isinstance(given, Raised):
                     again = asked(function, copies(inputs))
@@ -124,13 +122,23 @@ class Value(Check):
             wrong = wrong or self.complain(written(function, inputs, mine))
             if wrong and not text:
                 text = f"{wrong}\nfor {shown(self.named(inputs))}"
+        known = functools.partial(self._known, answers, cases)
+        return Outcome(not text, f"{text}\n{how}".strip(), known)
+
+    def _known(self, answers, cases):
+        """The Mistakes that answer as the student in every case.
+
+        Those that fit in all parts come first, then those of the first wrong part.
+        """
+        parts, alike = set(), None
+        for k, (inputs, given, right) in enumerate(cases):
+            parts.update(wrong_parts(given, right))
             found = answers.alike(self, k, inputs, given)
             alike = found if alike is None else [a for a in alike if a in found]
         n = len(right) if isinstance(right, (tuple, list)) else 1
-        known = [m for part, m in sorted(alike, key=lambda a: a[0]) if part in parts]
         whole = [m for _, m in alike if all((p, m) in alike for p in range(n))]
-        known = tuple(whole + [m for m in known if m not in whole])
-        return Outcome(not text, f"{text}\n{how}".strip(), known)
+        some = [m for part, m in sorted(alike, key=lambda a: a[0]) if part in parts]
+        return whole + [m for m in some if m not in whole]
 
 
 class Gradient(Check):
