@@ -60,6 +60,8 @@ def _opened(solution):
         if not solution.is_file():
             raise UsageError(f"scratchnn check: there is no file {solution}")
         assignment = load(solution)
+        if not assignment.tasks:
+            raise UsageError(f"scratchnn check: {solution} has no tasks with checks")
         text = solution_text(assignment.source, solution)
         files = {f"{assignment.name}.py": text.encode()}
         return assignment, files, dict.fromkeys(assignment.tasks, 0), False
