@@ -14,7 +14,11 @@ CANARY = "canary-7f3a"
 ASSIGNMENT = f'''
 """Squares and sums."""
 import numpy as np
+
+### BEGIN TESTS
 from scratchnn.course import task
+
+### END TESTS
 
 
 def square(x):

@@ -475,7 +475,8 @@ def test_what_is_no_python_has_the_tokens_up_to_there(text):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["nothing.py", "s"], "there is no file nothing.py"),
+        (["nothing.py", "s"], "there is no nothing.py"),
+        (["empty", "s"], "there is no .checks with an assignment's checks in"),
         (["assign.py", "nobody"], "nobody: there is no such file or folder"),
         (["assign.py", "empty"], "empty: there are no submissions in it"),
         (["assign.py"], "SUBMISSION is missing"),
@@ -570,6 +571,22 @@ def test_gradescopes_folder_is_graded_by_its_metadata(
     assert "1 day late: -10 %" in result["output"]
     assert "mine.py was taken for assign.py" in result["output"]
     assert not (tmp_path / "grades").exists()
+
+
+def test_a_students_folder_grades_by_its_public_checks(
+    assignment, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["release", "assign.py", "out"]) == 0
+    (tmp_path / "out" / "assign.py").write_text(HONEST.replace("a + b", "a - b"))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("GITHUB_REPOSITORY_OWNER", "ada")
+    capsys.readouterr()
+    assert main(["grade", "out", "out", "--single", "--format", "classroom50"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["score"], result["max-score"], result["owner"]) == (2, 3, "ada")
+    assert main(["grade", "empty", "out"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_times_can_be_given(assignment, tmp_path, monkeypatch, capsys):

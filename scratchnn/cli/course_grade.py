@@ -18,10 +18,10 @@ def grade(argv):
     """Grade submissions of an assignment, one or hundreds."""
     options = _options(argv)
     from ..course import TaskError, submissions
-    from ..course.grade import read_secret
+    from ..course.grade import opened, read_secret
 
-    name = options.assignment.stem
     try:
+        name = opened(options.assignment).name
         found = submissions.find(options.submissions, name, options.single)
         if options.output and len(found) > 1 and options.format in OF_ONE:
             raise UsageError(
@@ -46,7 +46,8 @@ def grade(argv):
 def _options(argv):
     parser = Parser("grade", description=grade.__doc__)
     add = parser.add_argument
-    text = "the annotated solution, NAME.py"
+    text = "the annotated solution, NAME.py; or a folder as students have it, for its "
+    text += "public checks"
     add("assignment", metavar="ASSIGNMENT", type=path, help=text)
     text = "files (.py, .ipynb, .zip), folders, or a folder of these"
     add("submissions", metavar="SUBMISSION", nargs="+", type=path, help=text)
@@ -90,8 +91,8 @@ def _options(argv):
     options = parser.parse_args(argv)
     options.hidden = options.hidden or "after_published"
     options.public = options.public or options.format == "classroom50"
-    if not options.assignment.is_file():
-        raise UsageError(f"scratchnn grade: there is no file {options.assignment}")
+    if not options.assignment.exists():
+        raise UsageError(f"scratchnn grade: there is no {options.assignment}")
     return options
 
 
@@ -241,7 +242,7 @@ def _show(options, results, found, out, late):
             write_text(out / options.format / name, text)
         print(f"{len(texts)} results in {out / options.format}")
     if out is not None and len(results) > 1:
-        pairs = _similar(options, results, found, out)
+        pairs = _similar(options.assignment, found, out)
         more = f"; {pairs} to look at for being alike" if pairs else ""
         print(
             f"{len(results)} graded, in {out}{more}; `scratchnn report {out}` shows "
@@ -256,14 +257,14 @@ def _show(options, results, found, out, late):
 
 def _of_one(options, result, late):
     from ..course import formats
-    from ..course.assignment import load
+    from ..course.grade import opened
     from .about import version
 
     if options.format == "gradescope":
         return formats.gradescope(result, late, options.hidden)
     if options.format == "classroom50":
         return formats.classroom50(result, late, _of_workflow())
-    tasks = load(options.assignment).tasks
+    tasks = opened(options.assignment).tasks
     needs = {number: task.needs for number, task in tasks.items()}
     return formats.check50(result, needs, version("scratchnn"))
 
@@ -277,19 +278,20 @@ def _of_workflow():
     return {k: os.environ[name] for k, name in names.items() if os.environ.get(name)}
 
 
-def _similar(options, results, found, out):
+def _similar(assignment, found, out):
     """Write the pairs of submissions that are nearly the same; how many."""
     from ..course import markers, similar, submissions
-    from ..course.grade import write_json
+    from ..course.grade import opened, write_json
 
-    name, texts = options.assignment.stem, {}
+    name, texts, known = opened(assignment).name, {}, []
     for one in found:
         files = submissions.read(one.path, name).files
         if files:
             texts[one.id] = files[f"{name}.py"].decode("utf-8", "replace")
-    source = options.assignment.read_text(encoding="utf-8")
-    stub = markers.student_text(source, str(options.assignment))
-    pairs = similar.similar(texts, [source, stub])
+    if assignment.is_file():
+        source = assignment.read_text(encoding="utf-8")
+        known = [source, markers.student_text(source, str(assignment))]
+    pairs = similar.similar(texts, known)
     write_json(out / "similar.json", [pair._asdict() for pair in pairs])
     return len(pairs)
 

@@ -26,7 +26,8 @@ import numpy as np
 
 from . import submissions
 from .assignment import load
-from .checking import run_task, waiting
+from .checking import public_rng, run_task, waiting
+from .recorded import load_public
 from .session import Session
 
 VERSION = 1  # of results: of another they are graded again
@@ -38,9 +39,10 @@ def grade(
 ):  # fmt: skip
     """Grade submissions, a list of submissions.Found: yields results as they are ready.
 
-    out: the folder for them. secret: what inputs are drawn from, with the submission's
-    id and the task. times: {id: datetime}, else the file's own. session: allowed,
-    seconds, total, memory, walls of a Session.
+    assignment_path: the annotated solution; or a folder as students have it, for its
+    public checks. out: the folder for results. secret: what inputs are drawn from, with
+    the submission's id and the task. times: {id: datetime}, else the file's own.
+    session: allowed, seconds, total, memory, walls of a Session.
     """
     grader = _Grader(assignment_path, out, secret, public_only, times or {}, session)
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
@@ -59,7 +61,7 @@ class _Grader:
     def __init__(self, path, out, secret, public_only, times, session):
         self.path, self.out, self.secret = Path(path), out, secret
         self.public_only, self.times, self.session = public_only, times, session
-        self.assignment = load(path)
+        self.assignment = opened(path)
         self.points = sum(t.points for t in self.assignment.tasks.values())
         self._running, self._stopped = set(), threading.Event()
 
@@ -129,7 +131,7 @@ class _Grader:
             for k, task in enumerate(self.assignment.tasks.values()):
                 one = None
                 missing = [need for need in task.needs if need not in right]
-                rng = generator(self.secret, id, task.number)
+                rng = self._rng(id, task)
                 args = task, self.assignment, session, rng, self.public_only
                 try:
                     one = waiting(task, missing) if missing else run_task(*args)
@@ -151,6 +153,12 @@ class _Grader:
         result["printed"] = session.output
         result["score"] = round(sum(t["score"] for t in result["tasks"]), 2)
 
+    def _rng(self, id, task):
+        """What a task's inputs are drawn from; recorded answers are of fixed ones."""
+        if self.path.is_dir():
+            return public_rng(task)
+        return generator(self.secret, id, task.number)
+
     def _key(self, found, read):
         """A hash of all that the result depends on."""
         hashed = hashlib.sha256()
@@ -171,6 +179,11 @@ class _Grader:
             newest = max(times, default=time.time())
             when = datetime.datetime.fromtimestamp(newest).astimezone()
         return when.isoformat()
+
+
+def opened(path):
+    """The Assignment of an annotated solution, or of a folder that students got."""
+    return load_public(path) if Path(path).is_dir() else load(path)
 
 
 def generator(secret, id, number):
