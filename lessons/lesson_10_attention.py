@@ -113,12 +113,13 @@ plot.look_ups(keys, values, curves, truth=(queries, truth))
 # --------------------
 #
 # Algorithms and lines are numbered as in Phuong and Hutter, *Formal Algorithms for
-# Transformers* (arXiv:2207.09238). Queries, keys and values:
+# Transformers* (arXiv:2207.09238); "3: 4" is line 4 of Algorithm 3. Queries, keys and
+# values:
 #
 # .. math::
 #
-#    q = W_q e + b_q, \quad k_t = W_k e_t + b_k, \quad v_t = W_v e_t + b_v
-#    \tag{Alg. 3, lines 1-3}
+#    \begin{aligned} q &= W_q e + b_q \cr k_t &= W_k e_t + b_k \cr v_t &= W_v e_t + b_v
+#    \end{aligned} \tag{3: 1-3}
 
 e, e_t = np.array([1.0, 0.0]), np.array([[1.0, 8.0], [0.0, 4.0], [0.0, 0.0]])
 W_k = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])  # (4, 2)
@@ -139,9 +140,9 @@ print("k_t", k_t.shape, k_t[0, :3], " v_t", v_t.shape, v_t[:, 0])
 #
 # .. math::
 #
-#    \alpha_t = \frac{\exp(q^\top k_t / \sqrt{d_\text{attn}})}
-#    {\sum_u \exp(q^\top k_u / \sqrt{d_\text{attn}})}, \qquad
-#    \tilde v = \sum_t \alpha_t v_t \tag{Alg. 3, lines 4-5}
+#    \begin{aligned} \alpha_t &= \frac{\exp(q^\top k_t / \sqrt{d_\text{attn}})}
+#    {\sum_u \exp(q^\top k_u / \sqrt{d_\text{attn}})} \cr
+#    \tilde v &= \sum_t \alpha_t v_t \end{aligned} \tag{3: 4, 5}
 
 scores = np.array([q @ k for k in k_t]) / len(q) ** 0.5  # 3 times () -> (3,)
 alpha_t = np.exp(scores) / np.exp(scores).sum()  # (3,)
@@ -285,7 +286,7 @@ plot.readings({"one": one, "other": other}, returned, "abcd")
 # .. math::
 #
 #    Y = \mathrm{softmax}\big(Q K^\top / \sqrt{d_\text{attn}}\big)\, V
-#    \tag{Alg. 4, line 6}
+#    \tag{4: 6}
 
 
 class Head(nn.Module):
@@ -307,7 +308,7 @@ class Head(nn.Module):
 # has two questions? Algorithm 5 runs H heads side by side, each with matrices of its
 # own, and joins what they return:
 #
-# .. math:: W_o\, [Y^1; \dots; Y^H] + b_o \tag{Alg. 5, line 4}
+# .. math:: W_o\, [Y^1; \dots; Y^H] + b_o \tag{5: 4}
 
 
 class Heads(nn.Module):

@@ -12,7 +12,8 @@ def look_ups(keys, values, panels, truth=None):
     keys, values (T,); panels: {title: (queries (n,), returned (n,))}; truth: the same
     pair for the curve that the values are samples of, dashed.
     """
-    figure = new_figure(3.4 * len(panels), 3.6)
+    wide = 3.4 if len(panels) < 3 else 2.6
+    figure = new_figure(wide * len(panels), 3.6)
     axes_of = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, (queries, returned)) in zip(axes_of, panels.items()):
         if truth is not None:
