@@ -93,11 +93,16 @@ def floor(dataset, n):
     return metrics.frechet_distance(by.features(by.train.x[some]), by.real)
 
 
+def usual_guidance(dataset):
+    """What `scratchnn sample` takes unless told otherwise."""
+    return recipes.get("diffusion").DATA[dataset]["guidance"]
+
+
 def measure(dataset, seed, **options):
     """A run and its figures, as a generator of (figure, bar, value)."""
     model, config, seconds = trained("diffusion", dataset, seed, **options)
     some, many = SIZES[dataset]["some"], SIZES[dataset]["many"]
-    guided = {"guidance": recipes.get("diffusion").DATA[dataset]["guidance"]}
+    guided = {"guidance": usual_guidance(dataset)}
     yield "training (minutes)", "at most 25", seconds / 60
     far = frechet(model, dataset, many, seed, steps=50, **guided)
     bar = "below DCGAN and VAE"
@@ -138,7 +143,7 @@ def pictures(dataset, seed):
     """A sheet of samples, and the curve of quality against steps with its figures."""
     model, _, _ = trained("diffusion", dataset, seed)
     n = SIZES[dataset]["some"]
-    x, _ = drawn(model, 100, seed, steps=100)
+    x, _ = drawn(model, 100, seed, steps=100, guidance=usual_guidance(dataset))
     plot.save(plot.samples(x), SHEETS / f"diffusion-{dataset}.png")
     far = curve(model, dataset, n, seed)
     names = "$\\eta = 0$ (DDIM)", "$\\eta = 1$", "$\\hat\\sigma$ (DDPM)"
