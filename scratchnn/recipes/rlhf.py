@@ -36,8 +36,8 @@ HISTORY = 100  # places on the way that reward_kl.png shows
 VOWELS = "aeiouyAEIOUY"
 
 _BOOK = dict(
-    steps=1500, gpt_steps=1000, judge_steps=200, batch=64, lr=2e-3, policy_lr=1e-4,
-    method="ppo", marks="judge", judge="transformer", beta=0.15, prompt=16, answer=32,
+    steps=1800, gpt_steps=1000, judge_steps=200, batch=64, lr=2e-3, policy_lr=5e-5,
+    method="ppo", marks="judge", judge="transformer", beta=0.1, prompt=4, answer=32,
     length=64, width=64, layers=2, heads=4, dropout=0.0, warmup=50,
 )  # fmt: skip
 DATA = {"python": _BOOK, "shakespeare": _BOOK}

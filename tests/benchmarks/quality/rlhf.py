@@ -1,13 +1,13 @@
 """RL on top: the closed form found, marks gained at what KL, and a judge fooled.
 
     python tests/benchmarks/quality/rlhf.py --seeds 0 1 2
-    python tests/benchmarks/quality/rlhf.py closed judge taste letters betas
+    python tests/benchmarks/quality/rlhf.py closed judge taste fooled betas
 
 closed: a GPT with 16 possible answers, against rho exp(r / beta) / Z. judge, taste: the
 runs of `scratchnn train rlhf` with marks by a reward model and by the taste itself.
-letters: a reward model that looks at single letters only, and hardly any weight on the
-KL: its marks rise, and what they stand for does not. betas: four weights of the KL.
---quick: short runs, no figures kept.
+fooled: a reward model that saw 320 pairs, and hardly any weight on the KL: its marks
+rise, and what they stand for rises little and falls again. betas: four weights of the
+KL. --quick: short runs, no figures kept.
 """
 
 import itertools
@@ -24,12 +24,12 @@ TITLES = {
     "closed": "PPO on a GPT with 16 answers",
     "judge": "RLHF, Python's reference, marks by a reward model",
     "taste": "RLHF, Python's reference, marks by the taste itself",
-    "letters": "RLHF, a reward model of single letters, beta 0.02",
+    "fooled": "RLHF, a reward model of 320 pairs, beta 0.02",
     "betas": "RLHF, marks by the taste, four weights of the KL",
 }
 OPTIONS = {
-    "taste": {"marks": "taste"},
-    "letters": {"judge": "letters", "beta": 0.02, "policy_lr": 5e-4, "steps": 1600},
+    "taste": {"marks": "taste", "beta": 0.13},
+    "fooled": dict(judge_steps=5, beta=0.02, policy_lr=5e-4, steps=1400),
 }
 BETAS = (1.0, 0.5, 0.2, 0.05)
 
@@ -118,7 +118,7 @@ def run(kind, seed, folder=None, **options):
     reward, kl = gained(model, config, rlhf.marks_of(model, config), rng)
     taste, _ = gained(model, config, rlhf.taste_of(model, config), rng)
     yield "training (s)", "", seconds
-    fooled = kind == "letters"
+    fooled = kind == "fooled"
     bar = "" if fooled else "at least 2"
     yield "marks it is trained on, in standard deviations of the GPT's", bar, reward
     yield "KL from the GPT (nats per answer)", "" if fooled else "at most 10", kl
@@ -132,7 +132,7 @@ def run(kind, seed, folder=None, **options):
     before, after = (text_nats(m, config) for m in (model.rho, model.policy))
     yield "held-out text, before (nats per character)", "", before
     yield "held-out text, after", "", after
-    if seed == 0 and folder is None and kind in ("judge", "letters"):
+    if seed == 0 and folder is None and kind in ("judge", "fooled"):
         figure = next(rlhf.figures(model, config, held_out(config)[1], rng))
         plot.save(figure, SHEETS / f"rlhf-{kind}.png")
 
