@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnn.course.assignment import load
-from scratchnn.course.checking import LINES, public_rng, run_task, run_tasks
+from scratchnn.course.checking import LINES, named, public_rng, run_task, run_tasks
 from scratchnn.course.compare import (
     Raised,
     difference,
@@ -279,6 +279,62 @@ def test_what_one_check_draws_does_not_move_another(toy):
 
 
 # ---- known mistakes -------------------------------------------------------------
+def test_a_pattern_of_another_case_than_the_one_shown_says_so(toy):
+    result = tried(toy, "1.2", square_rule=lambda g, x: (2 * x * g / len(x), g + x))
+    assert "for g = [" in result.text and result.text.count("(n = 5)") == 1
+    assert "in a larger case (n = 5): in the first, every entry is 0.2" in result.text
+    result = tried(toy, "1.2", square_rule=lambda g, x: (-2 * x * g, g + x))
+    assert "larger case" not in result.text
+
+
+def test_a_place_is_named_in_the_case_that_is_shown(toy):
+    def square(x):
+        y = x * x
+        if x.ndim == 2 and len(x) == 5:
+            y[int(100 * abs(x[0, 0])) % 5, 0] += 1  # elsewhere in each draw
+        return y
+
+    text = tried(toy, square=square).text
+    at = text.split("the first at ")[1].split(": ")[0]
+    assert f"wrong only at {at}; right in 14 other entries" in text
+
+
+def test_what_no_reading_fits_is_not_said_in_our_words(toy):
+    result = tried(toy, "1.2", square_rule=lambda g, x: (g * np.sin(9 * x), g + x))
+    gradient = next(ran for ran in result.outcomes if ran.kind == "gradient")
+    assert "diagnosis" not in gradient.text and "look at: " in gradient.text
+
+
+def test_gradcheck_speaks_of_the_students_function(toy):
+    result = tried(toy, "1.2", square_rule=lambda g, x: (0 * x + np.nan, g + x))
+    gradient = next(ran for ran in result.outcomes if ran.kind == "gradient")
+    assert "where the forward is finite" in gradient.text
+    check = toy.tasks["1.2"].checks[-1]
+    hint = "backward is called as backward(g, x); the backward itself failed"
+    right = "square_rule is called as square_rule(g, x); square_rule itself failed"
+    assert check.kind == "gradient" and check._theirs(hint) == right
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda y: None, lambda y: y.tolist(), lambda y: y.astype("f4"), lambda y: y.no],
+)  # fmt: skip
+def test_what_is_no_answer_is_said_once_and_without_the_tasks_hint(toy, answer):
+    result = tried(toy, square=lambda x: answer(x * x))
+    assert [ran.passed for ran in result.outcomes] == 4 * [False]
+    assert sum(bool(ran.text) for ran in result.outcomes if not ran.hidden) == 1
+    assert "hint:" not in result.text and "almost right" not in result.text
+
+
+def test_of_one_kind_those_that_pass_and_fail_are_told_apart(toy):
+    wrong = lambda x: x * x if x.ndim == 2 else x + np.nan
+    ran = tried(toy, square=wrong).outcomes
+    values = [r for r in ran if r.kind == "value"]
+    assert [r.passed for r in values] == [True, False]
+    assert named(values[:1], ran) == "value (equals x x)"
+    assert named(values, values[:1]) == "value"
+
+
 def test_a_known_mistake_is_named(toy):
     result = tried(toy, square=lambda x: x + x)
     assert result.mistake == "M1"

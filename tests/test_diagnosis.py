@@ -117,7 +117,7 @@ def normal(*shape):
         (2, "2: the 2 of a square"),
         (-0.5, "-1/2: the 2 of a square"),
         (7 / 5, "n/m with n = 7: axis 0 of x, and m = 5: axis 1 of x"),
-        (2 / 3, "2/3: an exponent or other number of f"),
+        (2 / 3, "2/3: an exponent or other number"),
         (0.6, "1 - p, such as a dropout of p = 0.4"),
         (1 / 0.9, "1/(1 - p), such as a dropout of p = 0.1"),
     ],

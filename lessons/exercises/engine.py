@@ -318,7 +318,8 @@ def pull_back(parents, slopes):
 ### BEGIN TESTS
 PULL = task(
     "1.4", "pull_back", points=4,
-    hint="walk from the last node to the first; each adds to the slopes of its parents",
+    hint="walk from the last node to the first; each adds to the slopes of its parents "
+    "(-1 is none, but to NumPy the last node)",
 )  # fmt: skip
 
 
@@ -385,12 +386,11 @@ def walk(
     gradient = np.full(len(parents), start)
     gradient[-1] = end
     for k in reversed(range(len(parents))) if nodes is None else nodes:
-        before = gradient.copy()
+        old = gradient if each else gradient.copy()  # += with a list adds once
         for c in columns:
-            parent, part = parents[k, c], pull(gradient[k], slopes[k, c])
+            parent, part = parents[k, c], pull(old[k], slopes[k, c])
             if parent >= least:
-                old = (gradient if each else before)[parent]  # += with a list adds once
-                gradient[parent] = kept(old + part if add else part)
+                gradient[parent] = kept(old[parent] + part if add else part)
     return gradient
 
 
@@ -443,6 +443,17 @@ PULL.mistake(
 PULL.mistake(
     "M19", USED_TWICE,
     lambda parents, slopes: walk(parents, slopes, each=False, columns=(1, 0)),
+)  # fmt: skip
+PULL.mistake(
+    "list", "gradient[parents[k]] += adds once where both parents are one node, and -1 "
+    "is the last node: take the parents one by one, test >= 0",
+    lambda parents, slopes: walk(parents, slopes, each=False, least=-1),
+)  # fmt: skip
+PULL.mistake(
+    "list", "slopes of several uses add up: +=, not =; and -1, no parent, is the last "
+    "node to NumPy: test >= 0",
+    lambda parents, slopes: walk(parents, slopes, add=False, least=-1),
+    lambda parents, slopes: walk(parents, slopes, add=False, least=-1, each=False),
 )  # fmt: skip
 PULL.mistake(
     "second", "a node has two parents: both get their part",

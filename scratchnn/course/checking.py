@@ -96,11 +96,11 @@ def waiting(task, missing):
 def run_task(task, assignment, session, rng, public_only=False):
     """All checks of one task on the student's function -> TaskResult."""
     function = session.function(task.function)
-    ran, known, stopped = [], [], None
+    ran, known, stopped, usable = [], [], None, True
     for check, stream in streams(task, rng):
         if check.hidden and public_only:
             continue
-        if stopped or _depends_on_values(check, ran):
+        if stopped or _tells_nothing(check, ran, usable):
             outcome = Outcome(False)
         else:
             try:
@@ -108,8 +108,12 @@ def run_task(task, assignment, session, rng, public_only=False):
             except StudentError as error:
                 outcome = Outcome(False, error.text)
                 stopped = error if error.kind in LAST else None
-        if check.kind == "value" and not stopped:
+        if check.kind != "value":
+            seen = outcome.usable or all(r.passed for r in ran if r.kind == "value")
+            outcome = outcome if seen else Outcome(False)
+        elif not stopped:
             known.append((outcome.passed, outcome.known))
+            usable = usable and outcome.usable
         ran.append(Ran(check.kind, check.claim, check.hidden, *outcome[:2]))
     passed = [r.passed for r in ran]
     values = [r.passed for r in ran if r.kind == "value"]
@@ -121,16 +125,21 @@ def run_task(task, assignment, session, rng, public_only=False):
         status, text = "not started", stopped.text
     elif status == "failed":
         mistake = None if stopped else _named(known)
-        text = _words(ran, mistake.hint if mistake else task.hint, mistake)
+        hint = task.hint if usable and not stopped else ""
+        text = _words(ran, mistake.hint if mistake else hint, mistake)
     ran.sort(key=lambda r: r.hidden)
     of_task = task.number, task.function, status, score, task.points
     return TaskResult(*of_task, ran, text, mistake.id if mistake else "")
 
 
-def _depends_on_values(check, ran):
-    """Whether a check tells nothing new: slopes of a forward with wrong values."""
-    forward_is_theirs = check.kind == "gradient" and check.backward is not None
-    return forward_is_theirs and not all(r.passed for r in ran if r.kind == "value")
+def _tells_nothing(check, ran, usable):
+    """Whether a check tells nothing new.
+
+    Slopes of a forward with wrong values; anything but values of what is no answer.
+    """
+    if check.kind == "value" or all(r.passed for r in ran if r.kind == "value"):
+        return False
+    return not usable or check.kind == "gradient" and check.backward is not None
 
 
 def _named(known):
@@ -148,7 +157,7 @@ def _words(ran, hint, mistake):
     """What is wrong, in at most LINES lines: the first failure in full, then the hint.
 
     Of the other failures as much as there is room for; with a known mistake, their
-    names are enough.
+    names are enough. hint: or "", where the mathematics is not at fault.
     """
     lines, told, more = [], set(), []
     for r in ran:
@@ -158,9 +167,20 @@ def _words(ran, hint, mistake):
         head = f"{r.kind}{' (hidden)' if r.hidden else ''}, {r.claim}"
         new = [f"{head}:", *(f"  {line}" for line in r.text.split("\n"))]
         if lines and (mistake or len(lines) + len(new) > LINES - 2):
-            more.append(r.kind)
+            more.append(r)
         else:
             lines += new
     if more:
-        lines.append(f"fails too: {', '.join(dict.fromkeys(more))}")
-    return "\n".join([*lines, f"{'likely' if mistake else 'hint'}: {hint}"])
+        lines.append(f"fails too: {named(more, ran)}")
+    if hint:
+        lines.append(f"{'likely' if mistake else 'hint'}: {hint}")
+    return "\n".join(lines)
+
+
+def named(some, ran):
+    """Checks by kind; by claim too, where another of the kind came out otherwise."""
+    words = {}
+    for r in some:
+        alike = {other.passed for other in ran if other.kind == r.kind}
+        words[r.kind if len(alike) == 1 else f"{r.kind} ({r.claim})"] = None
+    return ", ".join(words)

@@ -12,14 +12,15 @@ dtype, shape, finiteness, then each entry.
 
 import functools
 import inspect
+import re
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from ..gradcheck import GradcheckError, VacuousCheck, gradcheck
-from ..gradcheck.diagnose import diagnose
-from .compare import Raised, difference, pattern, shown, wrong_parts
+from ..gradcheck.diagnose import NOTHING, diagnose
+from .compare import Raised, difference, pattern, same_kind, shown, wrong_parts
 from .errors import StudentError
 
 DRAWS = 3  # draws of the full sizes
@@ -30,11 +31,16 @@ RANDOM = (
 
 
 class Outcome(NamedTuple):
-    """passed; text, what is wrong in words; known(), the Mistakes that answer so."""
+    """passed; text, what is wrong in words; known(), the Mistakes that answer so.
+
+    usable: whether the answer is of the kind that is asked for, or there is one at all;
+    if not, it is no matter of mathematics, and other checks tell nothing new.
+    """
 
     passed: bool
     text: str = ""
     known: object = list
+    usable: bool = True
 
 
 class Mistake(NamedTuple):
@@ -108,22 +114,25 @@ class Value(Check):
 
     def run(self, function, answers, rng):
         """Outcome: the first case that differs; the mistakes that fit in every case."""
-        text, how, cases = "", "", []
-        for k, (_, inputs) in enumerate(self.cases(rng)):
+        text, usable, readings, cases = "", True, [], []
+        for k, (sizes, inputs) in enumerate(self.cases(rng)):
             mine = copies(inputs)
             given, right = asked(function, mine), answers.answer(self, k, inputs)
             cases.append((inputs, given, right))
-            wrong = difference(given, right)
-            if wrong:
-                how = pattern(given, right, self.named(inputs))
-                if not isinstance(given, Raised):
-                    again = asked(function, copies(inputs))
-                    how = RANDOM if difference(again, given) else how
+            wrong, words = difference(given, right), ""
+            if wrong and not isinstance(given, Raised):
+                again = asked(function, copies(inputs))
+                words = pattern(given, right, self.named(inputs))
+                words = RANDOM if difference(again, given) else words
             wrong = wrong or self.complain(written(function, inputs, mine))
+            if wrong:
+                readings.append((sizes, words))
             if wrong and not text:
                 text = f"{wrong}\nfor {shown(self.named(inputs))}"
+                usable = same_kind(given, right)
+        how = _reading(*readings[0], *readings[-1]) if readings else ""
         known = functools.partial(self._known, answers, cases)
-        return Outcome(not text, f"{text}\n{how}".strip(), known)
+        return Outcome(not text, f"{text}\n{how}".strip(), known, usable)
 
     def _known(self, answers, cases):
         """The Mistakes that answer as the student in every case.
@@ -177,7 +186,7 @@ class Gradient(Check):
             words = "its answer does not change with any of its inputs"
             return Outcome(False, str(error) if "no slope" in str(error) else words)
         except (TypeError, ValueError, IndexError, AttributeError) as error:
-            return Outcome(False, f"its answer can't be used: {error}")
+            return Outcome(False, f"its answer can't be used: {error}", usable=False)
         return Outcome(True)
 
     def _words(self, report):
@@ -197,8 +206,22 @@ class Gradient(Check):
                 f"slopes by {report.name_of(i)}: {int(wrong.sum())} of {wrong.size} "
                 f"wrong, most at {at}: yours {given:.6g}, right {right:.6g}"
             )
-        lines.append(f"diagnosis: {report.diagnosis}")
-        return "\n".join([*lines, f"look at: {report.hint}"])
+        if report.diagnosis != NOTHING:
+            lines.append(f"diagnosis: {self._theirs(report.diagnosis)}")
+        return "\n".join([*lines, f"look at: {self._theirs(report.hint)}"])
+
+    def _theirs(self, words):
+        """Words of gradcheck with the names of this task: f and backward are ours."""
+        name, arguments = self.task.function, self.task.arguments
+        f = "the forward" if self.forward else name
+        if "f" not in arguments:
+            words = re.sub(r"\bf\b", f, words)
+        if self.forward:
+            call = f"{name}({', '.join(arguments)})"
+            words = re.sub(r"\bbackward\(.*?\)", call, words)
+            verbs = "is called|itself|returned|returns|changed"
+            words = re.sub(rf"\b(the )?backward(?= ({verbs})\b)", name, words)
+        return words
 
 
 class Invariant(Check):
@@ -223,9 +246,17 @@ class Invariant(Check):
         except StudentError:
             raise
         except Exception as error:  # an answer may be anything at all
-            return Outcome(False, f"its answer can't be used: {error}")
+            return Outcome(False, f"its answer can't be used: {error}", usable=False)
         text = self.complain(places)
         return Outcome(not text, text)
+
+
+def _reading(shown, here, full, there):
+    """The pattern of the largest case, `there`; with its sizes if not seen `here`."""
+    if shown == full or here == there or not there:
+        return here if shown == full else there
+    sizes = ", ".join(f"{name} = {n}" for name, n in full.items())
+    return f"in a larger case ({sizes}): {there}"
 
 
 def asked(function, inputs):

@@ -14,6 +14,7 @@ from .patterns import aliased, nan, permuted, proportional, region, sums, zero
 from .ratios import ratio, ratio_by_slice
 from .report import Finding
 
+NOTHING = "not a factor, not a permutation, not a region"
 READINGS = (
     nan,
     aliased,
@@ -48,7 +49,7 @@ def diagnose(r):
             "each entry is wrong by a factor of its own: is the formula of the slope "
             "right? Test it at one number by hand"
         )
-    return Finding("X", "not a factor, not a permutation, not a region", hint)
+    return Finding("X", NOTHING, hint)
 
 
 def _said_of(r, which, finding):

@@ -73,7 +73,7 @@ def _small_numbers(c, sign):
     for p, q in itertools.permutations(range(1, 5), 2):
         if math.gcd(p, q) == 1 and p * q > 2 and _equal(c, p / q):
             fraction = f"{sign}{p}/{q}" if q > 1 else f"{sign}{p}"
-            return [f"{fraction}: an exponent or other number of f, lost or mistaken"]
+            return [f"{fraction}: an exponent or other number, lost or mistaken"]
     return []
 
 

@@ -162,6 +162,31 @@ def pull_back__M21(parents, slopes):
     return out[:-1]
 
 
+def pull_back__M21__last_node(parents, slopes):
+    """take the parents one by one, test >= 0"""
+    out = _blank(parents)
+    for k in range(len(parents) - 1, -1, -1):
+        out[parents[k]] += out[k] * slopes[k]
+    return out
+
+
+def pull_back__M01__last_node(parents, slopes):
+    """+=, not =; and -1, no parent, is the last node"""
+    out = _blank(parents)
+    for k in range(len(parents) - 1, -1, -1):
+        for p, s in zip(parents[k], slopes[k]):
+            out[p] = out[k] * s
+    return out
+
+
+def pull_back__M01__list(parents, slopes):
+    """+=, not =; and -1, no parent, is the last node"""
+    out = _blank(parents)
+    for k in range(len(parents) - 1, -1, -1):
+        out[parents[k]] = out[k] * slopes[k]
+    return out
+
+
 def pull_back__M17(parents, slopes):
     out = _blank(parents)
     for k in np.arange(len(parents))[::-1]:
