@@ -84,12 +84,14 @@ def test_an_error_has_the_students_own_line(folder, capsys):
     assert "child.py" not in out and "Traceback" not in out
 
 
-def test_a_file_that_is_no_python_is_said_once_for_each_task(folder, capsys):
+def test_a_file_that_is_no_python_is_said_once(folder, capsys):
     path = folder / "engine.py"
     path.write_text(path.read_text(encoding="utf-8") + "\ndef f(:\n", encoding="utf-8")
     assert cli.main(["check"]) == 1
     out = capsys.readouterr().out
-    assert "def f(:" in out and "SyntaxError" in out and "Traceback" not in out
+    assert out.count("def f(:") == out.count("SyntaxError") == 1
+    assert out.count("can't run") == 6 and "hint" not in out and "Traceback" not in out
+    assert out.endswith("0 of 5 tasks passed; 5 can't run\n")
 
 
 def test_an_endless_loop_ends_and_the_other_tasks_are_checked(
@@ -106,8 +108,20 @@ def test_an_endless_loop_ends_and_the_other_tasks_are_checked(
 def test_what_the_student_prints_is_seen(folder):
     write(folder, t1_1="print('shape', g.shape)\n" + RIGHT["1.1"])
     done = run("check", "1.1", cwd=folder)
-    assert done.returncode == 0 and "shape (5, 3)" in done.stderr + done.stdout
-    assert "all public checks passed" in done.stdout
+    assert done.returncode == 0 and done.stderr == ""
+    assert "printed:\n       shape (" in done.stdout and "shape (5, 3)" in done.stdout
+    assert done.stdout.endswith("all public checks passed (1 more run at grading)\n")
+
+
+def test_what_is_printed_stands_with_its_task_and_has_an_end(folder, capsys):
+    lines = "print(*range(10**5), sep='\\n')\n"
+    write(folder, t1_1=lines + RIGHT["1.1"], t1_2="print('B' * 10**6)\n" + RIGHT["1.2"])
+    assert cli.main(["check", "1.1", "1.2"]) == 0
+    out = capsys.readouterr().out
+    first, second = out.split("1.2  matmul_rule")
+    assert "       99\n       ... more was printed" in first and "100\n" not in first
+    assert "B" * 1000 in second and "... more was printed" in second
+    assert len(out) < 30_000
 
 
 def test_colours_are_for_terminals_alone(folder, monkeypatch):
@@ -138,6 +152,14 @@ def test_a_notebook_is_checked_as_well(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path / "book")
     assert cli.main(["check", "1.1"]) == 1
     assert "1.1  multiply_rule            not started" in capsys.readouterr().out
+    path = tmp_path / "book" / "engine.ipynb"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("import numpy", "import os, numpy"), encoding="utf-8")
+    assert cli.main(["check", "1.1"]) == 1
+    path.write_text(text.replace("import numpy", "import numpy,"), encoding="utf-8")
+    assert cli.main(["check"]) == 1
+    out = capsys.readouterr().out
+    assert "engine.ipynb, code cell 1, line 1:" in out and "engine.py" not in out
 
 
 def test_a_teacher_tries_an_annotated_file(capsys):

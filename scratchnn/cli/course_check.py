@@ -10,7 +10,10 @@ from ..errors import nearest
 from .parser import Parser, UsageError, path
 
 SECONDS = 5.0  # for one call: the inputs are small
+BROKEN = "can't run"
 COLOURS = {"passed": 32, "failed": 31, "not started": 33, "can't check yet": 33}
+COLOURS |= {BROKEN: 31}
+MOST_LINES, MOST_CHARACTERS = 100, 20_000  # shown of what a task prints
 DIM, BOLD = 2, 1
 
 
@@ -37,10 +40,15 @@ def check(argv):
         print(_title(assignment, asked.solution), flush=True)
         statuses = []
         with session:
+            broken = session.broken
+            print("\n".join(_before(session)), end="", flush=True)
             for result in run_tasks(assignment, session, numbers=numbers):
+                if broken:
+                    result = result._replace(status=BROKEN, text="")
                 statuses.append(result.status)
                 hint = assignment.tasks[result.number].hint if numbers else ""
-                print("\n".join(_lines(result, hint)), flush=True)
+                lines = [*_lines(result, hint), *_printed(session.take_output())]
+                print("\n".join(lines), flush=True)
     except course.TaskError as error:
         raise UsageError(f"scratchnn check: {error}") from None
     numbers = list(assignment.tasks) if numbers is None else numbers
@@ -101,11 +109,33 @@ def _title(assignment, solution):
     return _painted(f"{title}: {which}", BOLD)
 
 
+def _before(session):
+    """What the file prints as it starts, and why it can't be run if it can't."""
+    yield from _printed(session.take_output())
+    if session.broken:
+        for line in session.broken.text.split("\n"):
+            yield from _wrapped(line)
+    yield ""
+
+
+def _printed(text):
+    """What a task printed, the beginning of it, under `printed:`."""
+    if not text.strip():
+        return
+    yield _painted("     printed:", DIM)
+    lines = text[:MOST_CHARACTERS].rstrip("\n").split("\n")
+    yield from (f"       {line}" for line in lines[:MOST_LINES])
+    if len(lines) > MOST_LINES or len(text) >= MOST_CHARACTERS:
+        yield _painted("       ... more was printed", DIM)
+
+
 def _lines(result, hint):
     """A task on the screen: its status, then what is wrong with it.
 
     hint: for a task that is not started.
     """
+    from ..course.checking import named
+
     status = _painted(f"{result.status:15}", COLOURS[result.status])
     head = f"{result.number:4} {result.function:24} {status}"
     right = [ran for ran in result.outcomes if ran.passed]
@@ -115,6 +145,9 @@ def _lines(result, hint):
     if result.outcomes and result.status == "failed":
         of_all = f" {len(right)} of {_count(len(result.outcomes), 'check')}"
         head += _painted(of_all, DIM)
+    if result.status == BROKEN:
+        yield head.rstrip()
+        return
     if result.status == "can't check yet":
         yield f"{head}: {_painted(result.text, DIM)}"
         return
@@ -123,8 +156,8 @@ def _lines(result, hint):
         yield from _wrapped(f"hint: {hint}") if hint else ()
         return
     if right:
-        kinds = ", ".join(dict.fromkeys(f"{ran.kind}" for ran in right))
-        yield _painted(f"     passed: {kinds}", DIM)
+        for line in _wrapped(f"passed: {named(right, result.outcomes)}"):
+            yield _painted(line, DIM)
     for line in result.text.split("\n"):
         yield from _wrapped(line)
 

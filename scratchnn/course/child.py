@@ -19,6 +19,7 @@ import types
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 LONGEST = 4000  # characters of an error's text
 
+CELL = "# cell "  # heads each cell of a notebook: submissions.script
 DEFINES = ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign
 
 
@@ -80,7 +81,7 @@ class Child:
         """Refused if there is an import anywhere that is not allowed."""
         for node in ast.walk(tree):
             for name in self._not_allowed(node):
-                raise Refused(f"{file}, line {node.lineno}: {self._words(name)}")
+                raise Refused(f"{self._place(file, node.lineno)}: {self._words(name)}")
 
     def _not_allowed(self, node):
         """The names of modules that a statement imports and may not."""
@@ -119,7 +120,8 @@ class Child:
     def _answer(self, message, arrays):
         function, out = vars(self.module).get(message["call"]), []
         if not callable(function):
-            text = f"{self.module.__file__} has no function {message['call']}"
+            kind = "ipynb" if self.notebook else "py"
+            text = f"{self.module.__name__}.{kind} has no function {message['call']}"
             return self.wire.send(self.sink, _failed("missing", text))
         try:
             unpack, before = self.wire.unpack, [x.tobytes() for x in arrays]
@@ -178,18 +180,28 @@ class Child:
         """Where it happened, in the student's own files: the last three places."""
         if isinstance(error, SyntaxError) and error.filename in self.files:
             line = (error.text or "").strip()
-            return [f"{error.filename}, line {error.lineno}:", f"    {line}"]
+            return [f"{self._place(error.filename, error.lineno)}:", f"    {line}"]
         frames = traceback.walk_tb(error.__traceback__)
         frames = [(f.f_code, n) for f, n in frames]
         frames = [(code, n) for code, n in frames if code.co_filename in self.files]
         lines = []
         for code, number in frames[-3:]:
             inside = "" if code.co_name == "<module>" else f", in {code.co_name}"
-            place = f"{code.co_filename}, line {number}{inside}:"
+            place = f"{self._place(code.co_filename, number)}{inside}:"
             line = f"    {linecache.getline(code.co_filename, number).strip()}"
             if lines[-2:] != [place, line]:  # once is enough of a recursion
                 lines += [place, line]
         return lines
+
+    def _place(self, file, number):
+        """`vae.py, line 9`, or the cell of a notebook and the line in it."""
+        lines = self.files[file].split("\n")[: number or 0]
+        if file == f"{self.notebook}.py":
+            for k, line in reversed(list(enumerate(lines, 1))):
+                if line.startswith(CELL) and line[len(CELL) :].isdecimal():
+                    cell = f"code cell {line[len(CELL):]}, line {number - k}"
+                    return f"{self.notebook}.ipynb, {cell}"
+        return f"{file}, line {number}"
 
 
 def _failed(kind, text):

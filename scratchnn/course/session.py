@@ -36,6 +36,7 @@ THREADS = ("OPENBLAS", "OMP", "MKL", "NUMEXPR", "VECLIB_MAXIMUM")
 WALLS = ("user", "folder", "calls")
 START = 60.0  # seconds: that Python and NumPy may take to start
 MOST_OUTPUT = 20_000  # characters kept of what the student's code prints
+ON_ITS_WAY = 0.02  # seconds: for what was printed just before an answer
 MOST_CALLBACKS = 100_000  # in one call
 
 
@@ -44,12 +45,13 @@ class Session:
 
     files: {name: bytes} of the submission's .py files. module: the name, without .py,
     of the one to run. allowed: modules it may import besides ALLOWED. isolate: whether
-    to put up the walls of limits.py; on the student's own machine there is no need, and
-    what is printed is shown there. notebook: run only what the module defines. seconds:
-    for one call. total: for all of them. memory: bytes.
+    to put up the walls of limits.py; on the student's own machine there is no need.
+    notebook: run only what the module defines. seconds: for one call. total: for all of
+    them. memory: bytes.
 
-    output: what was printed. calls: how often functions of ours that were handed over
-    were called during the last call.
+    output: what was printed, the beginning of it. broken: the StudentError for which
+    the module can't be run, or None. calls: how often functions of ours that were
+    handed over were called during the last call.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Session:
         self.walls = list(walls)
         self.allowed = [*ALLOWED, *allowed]
         self.output, self.protections, self.calls = "", {}, 0
-        self._child = self._broken = None
+        self._child = self.broken = None
         self._hung, self._used, self._aborted = {}, 0.0, False
 
     def __enter__(self):
@@ -89,8 +91,19 @@ class Session:
         """End the child and all that it started."""
         if self._child is not None:
             self._child.kill()
-            self.output = (self.output + self._child.printed())[:MOST_OUTPUT]
+            self._gather()
             self._child = None
+
+    def take_output(self):
+        """What was printed since the last time, the first MOST_OUTPUT characters."""
+        if self._child is not None:
+            time.sleep(ON_ITS_WAY)
+            self._gather()
+        text, self.output = self.output, ""
+        return text
+
+    def _gather(self):
+        self.output = (self.output + self._child.printed())[:MOST_OUTPUT]
 
     def function(self, name):
         """The student's function: takes and gives plain values, or StudentError.
@@ -110,25 +123,25 @@ class Session:
     # ---- starting ---------------------------------------------------------------
     def _start(self):
         """Start a child and have it run the module; StudentError if that fails."""
-        if self._broken is not None:
-            raise self._broken
+        if self.broken is not None:
+            raise self.broken
         if self._aborted:
             raise StudentError("died", "stopped")
         if f"{self.module}.py" not in self.files:
-            self._broken = StudentError("missing", f"there is no file {self.module}.py")
-            raise self._broken
+            self.broken = StudentError("missing", f"there is no file {self.module}.py")
+            raise self.broken
         try:
             setting = self._setting()
             if self.isolate:
                 limits.hide_memory()
-            self._child = _Child(self.isolate)
+            self._child = _Child()
             if self.isolate:
                 setting["limits"]["folder"] = self._child.folder
             self._send(setting)
             self.protections = self._receive(START)[0]["protections"]
             self._raise_error(self._receive(self.seconds)[0])
         except StudentError as error:
-            self._broken = error
+            self.broken = error
             self.close()
             raise
 
@@ -241,7 +254,7 @@ class Session:
 class _Child:
     """The child process, and the threads that write to it and read from it."""
 
-    def __init__(self, isolate):
+    def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="scratchnn-")
         os.chmod(self.folder, 0o555)
         environment = {n: os.environ[n] for n in ENVIRONMENT if n in os.environ}
@@ -252,7 +265,7 @@ class _Child:
             [sys.executable, "-I", "-B", "-X", "utf8", str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if isolate else None,
+            stderr=subprocess.PIPE,
             cwd=self.folder,
             env=environment,
             start_new_session=os.name == "posix",
@@ -261,7 +274,7 @@ class _Child:
         self.outbox, self.inbox = queue.SimpleQueue(), queue.SimpleQueue()
         self.wanted, self._open = threading.Semaphore(0), True
         self._printed = bytearray()
-        work = [self._write, self._read] + [self._drain] * isolate
+        work = self._write, self._read, self._drain
         self._threads = [threading.Thread(target=w, daemon=True) for w in work]
         for thread in self._threads:
             thread.start()
@@ -286,7 +299,7 @@ class _Child:
         """Keep the beginning of what is printed, and read on so that none waits."""
         with self.process.stderr as file:
             while data := file.read1(65536):
-                self._printed += data[: MOST_OUTPUT - len(self._printed)]
+                self._printed.extend(data[: max(MOST_OUTPUT - len(self._printed), 0)])
 
     # ---- its end ----------------------------------------------------------------
     def kill_group(self):
@@ -313,8 +326,10 @@ class _Child:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def printed(self):
-        """What its code printed, the beginning of it."""
-        return plain(self._printed.decode("utf-8", "replace"))
+        """What its code printed since the last time, the beginning of it."""
+        text = bytes(self._printed)
+        del self._printed[: len(text)]
+        return plain(text.decode("utf-8", "replace"))
 
     def fate(self, error):
         """(kind, text) of why no frame came."""
