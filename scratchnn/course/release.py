@@ -50,6 +50,8 @@ To check it, install scratchnn, open a terminal in this folder, {save}and:
 It says what is wrong, in the smallest case that shows it. These are the public checks;
 more run at grading, with other inputs.
 
+Your file may import these alone: {allowed}.
+
 Hand in `{name}` alone. Leave the folder `.checks` as it is: it holds what
 `scratchnn check` compares with.
 """
@@ -172,6 +174,7 @@ def _readme(assignment, name):
         rows="\n".join(rows),
         points=f"{sum(t.points for t in tasks):g}",
         name=name,
+        allowed=", ".join(f"`{module}`" for module in ALLOWED),
         save="save it, " if name.endswith(".ipynb") else "",
         first=next(iter(tasks)).number,
     )
