@@ -318,8 +318,8 @@ def pull_back(parents, slopes):
 ### BEGIN TESTS
 PULL = task(
     "1.4", "pull_back", points=4,
-    hint="walk from the last node to the first; each adds to the slopes of its parents "
-    "(-1 is none, but to NumPy the last node)",
+    hint="walk from the last node to the first, adding to the slopes of parents; "
+    "-1 is no parent",
 )  # fmt: skip
 
 

@@ -268,10 +268,11 @@ def slopes_of_error(g, a, n):
 
 @ERROR.value
 def _(rng, n=7):
-    """for one wrong entry among many right ones"""
-    a = rng.normal(size=n) * 10.0 ** rng.uniform(-3, 3, n)
+    """for one wrong entry, a small one, among many right ones"""
+    a, at = rng.normal(size=n) * 10.0 ** rng.uniform(-3, 3, n), rng.integers(n)
+    a[at] = 1e-9
     b = a.copy()
-    b[rng.integers(n)] *= -1.5
+    b[at] *= -1.5
     return a, b
 
 

@@ -142,6 +142,8 @@ class Value(Check):
         parts, alike = set(), None
         for k, (inputs, given, right) in enumerate(cases):
             parts.update(wrong_parts(given, right))
+            if alike == []:
+                continue  # no mistake fits all cases before
             found = answers.alike(self, k, inputs, given)
             alike = found if alike is None else [a for a in alike if a in found]
         n = len(right) if isinstance(right, (tuple, list)) else 1
