@@ -22,7 +22,7 @@ from scratchnn.course.session import Session
 
 ROOT = pathlib.Path(__file__).parent
 EXERCISES = sorted((ROOT.parent / "lessons" / "exercises").glob("*.py"))
-LONG = {"known": ("vae", "attention"), "generic": ("vae", "gradcheck")}  # half of all
+NAMES = [path.stem for path in EXERCISES]
 ROWS = """
     M01 M03 M05 M07 M09 M11 M13 M15 M17 M19 M21 M25 M27 M29 M31 M33 M35 M37 M39 M41 M43
     M45 M53 M55 M57 M95 M97 M99 M101 M103 M105 M107 M109 M111 M113 M129 M131 M133 M135
@@ -142,12 +142,6 @@ def is_named(name, said, seen):
     return seen.mistake == row or (said is not None and said in seen.text)
 
 
-def exercises(test):
-    """The exercises as a test's parameters; those that take it long are slow."""
-    slow = {name: [pytest.mark.slow] for name in LONG[test]}
-    return [pytest.param(p, id=p.stem, marks=slow.get(p.stem, [])) for p in EXERCISES]
-
-
 def test_each_planted_mistake_fails_its_task(planted):
     passed = [
         key
@@ -177,7 +171,7 @@ def test_what_a_student_reads_is_short(planted):
         assert "Traceback" not in seen.text and "scratchnn" not in seen.text
 
 
-@pytest.mark.parametrize("path", exercises("generic"))
+@pytest.mark.parametrize("path", EXERCISES, ids=NAMES)
 def test_constant_swapped_and_do_nothing_answers_fail(path):
     functions = [task.function for task in load(path).tasks.values()]
     text = "\n".join(GENERIC.replace("{f}", f) for f in functions)
@@ -189,7 +183,7 @@ def test_constant_swapped_and_do_nothing_answers_fail(path):
         assert (name, graded.score) == (name, 0)
 
 
-@pytest.mark.parametrize("path", exercises("known"))
+@pytest.mark.parametrize("path", EXERCISES, ids=NAMES)
 def test_each_known_mistake_of_an_exercise_fails_and_has_its_hint(path):
     """Or that of another which answers the same."""
     assignment = load(path)
