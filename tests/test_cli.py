@@ -33,7 +33,8 @@ RUN = "train vae --hidden 16 --steps 4"
 BAD = {
     "trian vae": "scratchnn: no command 'trian'; did you mean 'train'?",
     "xyz": "scratchnn: no command 'xyz'; there are train, sample, generate, translate, "
-    "animate, models, data, gradcheck, doctor, warmup, docs",
+    "animate, models, data, gradcheck, doctor, warmup, docs, "
+    "check, release, grade, report",
     "train": "scratchnn train: MODEL is missing; see --help",
     "train vea": "scratchnn train: no model 'vea'; did you mean 'vae'?",
     "train vae --epoch 3": "scratchnn train: unknown option --epoch; did you mean "

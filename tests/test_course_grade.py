@@ -298,7 +298,7 @@ def test_ctrl_c_says_how_far_it_came_and_ends_what_runs(assignment, tmp_path):
         assignment,
         tmp_path / "class",
     ]
-    command += ["--out", out, "--seconds", "50"]
+    command += ["--out", out, "--seconds", "50", "--jobs", "2"]
     grader = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,

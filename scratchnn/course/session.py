@@ -135,6 +135,8 @@ class Session:
             if self.isolate:
                 limits.hide_memory()
             self._child = _Child()
+            if self._aborted:  # while it was started: abort() saw none to end
+                raise StudentError("died", "stopped")
             if self.isolate:
                 setting["limits"]["folder"] = self._child.folder
             self._send(setting)
