@@ -301,7 +301,7 @@ def test_ctrl_c_says_how_far_it_came_and_ends_what_runs(assignment, tmp_path):
     command += ["--out", out, "--seconds", "50", "--jobs", "2"]
     grader = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,  # and with SIGINT, which a job in the background ignores
+        start_new_session=True,  # and with SIGINT: jobs in the background have none
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     while not list(out.glob("results/*.json")):
