@@ -42,8 +42,8 @@ def test_gcn_reaches_what_is_published(dataset, least):
 @real
 @pytest.mark.slow
 def test_gat_is_good_long_before_it_stops():
-    right, epochs = quality.nodes("gat", "cora", 0, 60)
-    assert right > 77 and epochs == 60  # 83.1 after some 670
+    right, epochs = quality.nodes("gat", "cora", 0, 120)
+    assert right > 78 and epochs == 120  # 83.1 after some 670; 57 without the graph
 
 
 @real

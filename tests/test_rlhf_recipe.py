@@ -178,6 +178,7 @@ def test_marks_rise_by_a_deviation_within_ten_nats(tmp_path):
     """On the way to the long run's bar of two, with the taste as marks."""
     os.environ.setdefault("SCRATCHNN_PROGRESS", "0")
     short = dict(gpt_steps=250, steps=310, width=32)
+    short |= dict(policy_lr=1e-4, beta=0.15, prompt=16)  # in few steps larger ones
     base = {"model": "rlhf", "data": "python", "seed": 0, "device": "cpu"}
     settings = base | RECIPE.DATA["python"] | short | {"marks": "taste"}
     run = train.new(settings, tmp_path)
