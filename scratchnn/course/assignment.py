@@ -63,13 +63,9 @@ class Task:
     def __repr__(self):
         return f"Task({self.number}, {self.function}, {self.points} points)"
 
-    def _add(self, check):
-        check.place = len(self.checks)
-        self.checks.append(check)
-
     def value(self, inputs):
         """The function equals the solution on `inputs(rng, **sizes)`, a tuple."""
-        self._add(Value(self, inputs))
+        self.checks.append(Value(self, inputs))
         return inputs
 
     def gradient(self, forward=None, backward=None, call=None):
@@ -86,14 +82,14 @@ class Task:
             )
 
         def add(inputs):
-            self._add(Gradient(self, inputs, forward, backward, call))
+            self.checks.append(Gradient(self, inputs, forward, backward, call))
             return inputs
 
         return add
 
     def invariant(self, claim):
         """`claim(function, rng)` asserts what must hold, with words for the student."""
-        self._add(Invariant(self, claim))
+        self.checks.append(Invariant(self, claim))
         return claim
 
     def mistake(self, id, hint, *functions):

@@ -59,17 +59,19 @@ def streams(task, rng):
     ]
 
 
-def run_tasks(assignment, session, rng=public_rng, public_only=False, numbers=None):
+def run_tasks(
+    assignment, session, rng=public_rng, public_only=False, numbers=None, run=None
+):  # fmt: skip
     """Yield the TaskResult of each task in order, or of those in `numbers`.
 
     rng(task) makes the generator of a task. Tasks that others need run first, also if
-    they are not asked for.
+    they are not asked for. run: in place of run_task.
     """
     wanted = set(assignment.tasks if numbers is None else numbers)
     for number in reversed(assignment.tasks):
         if number in wanted:
             wanted.update(assignment.tasks[number].needs)
-    right = set()
+    right, run = set(), run or run_task
     for number, task in assignment.tasks.items():
         if number not in wanted:
             continue
@@ -77,8 +79,7 @@ def run_tasks(assignment, session, rng=public_rng, public_only=False, numbers=No
         if missing:
             result = waiting(task, missing)
         else:
-            args = task, assignment, session, rng(task), public_only
-            result = run_task(*args)
+            result = run(task, assignment, session, rng(task), public_only)
         if result.status == "passed":
             right.add(number)
         if numbers is None or number in numbers:

@@ -12,6 +12,7 @@ printed, when, and fault (what went wrong in the checks, which is the teacher's)
 
 import concurrent.futures
 import datetime
+import functools
 import hashlib
 import hmac
 import json
@@ -25,8 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from . import submissions
+from .archive import write_file
 from .assignment import load
-from .checking import public_rng, run_task, waiting
+from .checking import TaskResult, public_rng, run_task, run_tasks
 from .recorded import load_public
 from .session import Session
 
@@ -95,6 +97,7 @@ class _Grader:
 
     def _blank(self, read):
         """The result of what gave no answers at all."""
+        tasks = self.assignment.tasks.values()
         return {
             "assignment": self.assignment.name,
             "score": 0.0,
@@ -103,19 +106,7 @@ class _Grader:
             "notes": list(read.notes),
             "fault": "",
             "printed": "",
-            "tasks": [
-                {
-                    "number": task.number,
-                    "function": task.function,
-                    "status": "failed",
-                    "score": 0.0,
-                    "points": task.points,
-                    "outcomes": [],
-                    "text": read.problem,
-                    "mistake": "",
-                }
-                for task in self.assignment.tasks.values()
-            ],
+            "tasks": [_failed(task, read.problem)._asdict() for task in tasks],
         }
 
     def _run(self, id, read, result):
@@ -123,28 +114,27 @@ class _Grader:
         session = Session(
             read.files, self.assignment.name, notebook=read.notebook, **self.session
         )
+
+        def run(task, *how):
+            one = None
+            try:
+                one = run_task(task, *how)
+                return one
+            except Exception as error:  # of the check: a student's is StudentError
+                words = f"task {task.number}: {type(error).__name__}: {error}"
+                result["fault"] = words
+                return _failed(task, "its checks failed to run")
+            finally:
+                # What code that is not right did to its process ends with it.
+                session.renew(keep=one is not None and one.status != "failed")
+
         self._running.add(session)
-        right = set()
         try:
             if self._stopped.is_set():
                 session.abort()
-            for k, task in enumerate(self.assignment.tasks.values()):
-                one = None
-                missing = [need for need in task.needs if need not in right]
-                rng = self._rng(id, task)
-                args = task, self.assignment, session, rng, self.public_only
-                try:
-                    one = waiting(task, missing) if missing else run_task(*args)
-                except Exception as error:  # of the check: a student's is StudentError
-                    words = f"task {task.number}: {type(error).__name__}: {error}"
-                    result["fault"] = words
-                    result["tasks"][k]["text"] = "its checks failed to run"
-                    continue
-                finally:
-                    # What code that is not right did to its process ends with it.
-                    session.renew(keep=one is not None and one.status != "failed")
-                if one.status == "passed":
-                    right.add(task.number)
+            rng = functools.partial(self._rng, id)
+            how = self.assignment, session, rng, self.public_only
+            for k, one in enumerate(run_tasks(*how, run=run)):
                 outcomes = [ran._asdict() for ran in one.outcomes]
                 result["tasks"][k] = {**one._asdict(), "outcomes": outcomes}
         finally:
@@ -179,6 +169,11 @@ class _Grader:
             newest = max(times, default=time.time())
             when = datetime.datetime.fromtimestamp(newest).astimezone()
         return when.isoformat()
+
+
+def _failed(task, text):
+    """The TaskResult of a task none of whose checks ran."""
+    return TaskResult(task.number, task.function, "failed", 0.0, task.points, [], text)
 
 
 def opened(path):
@@ -219,16 +214,8 @@ def read_results(out):
 
 def write_json(path, value):
     """Write a JSON file: whole, or not at all."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path, text):
-    """Write a text file: whole, or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    write_file(path, f"{text}\n".encode())
 
 
 def read_secret(path):
