@@ -28,6 +28,8 @@ from scratchnn.course.grade import (
 from scratchnn.course.similar import similar, tokens
 from scratchnn.course.submissions import Found
 
+ROOT = Path(__file__).parent.parent
+GRADE = [sys.executable, "-m", "scratchnn", "grade"]
 STUB = """
 def square(x):
     raise NotImplementedError("Task 1.1: square")
@@ -257,14 +259,7 @@ def test_a_class_killed_half_way_is_graded_to_the_end_and_every_score_is_exact(
     n, assignment, tmp_path
 ):
     expected, out = make_class(tmp_path / "class", n), tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "scratchnn",
-        "grade",
-        assignment,
-        tmp_path / "class",
-    ]
+    command = [*GRADE, assignment, tmp_path / "class"]
     command += ["--jobs", "2", "--out", out, "--seconds", "1"]
     quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     grader = subprocess.Popen([*map(str, command)], **quiet)
@@ -290,14 +285,7 @@ def test_ctrl_c_says_how_far_it_came_and_ends_what_runs(assignment, tmp_path):
     (tmp_path / "class" / "000-loops.py").write_text(SLOW)
     (tmp_path / "class" / "zzz-loops.py").write_text(SLOW)
     out = tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "scratchnn",
-        "grade",
-        assignment,
-        tmp_path / "class",
-    ]
+    command = [*GRADE, assignment, tmp_path / "class"]
     command += ["--out", out, "--seconds", "50", "--jobs", "2"]
     grader = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -473,10 +461,20 @@ def test_what_is_no_python_has_the_tokens_up_to_there(text):
 
 
 # ---- the command ----------------------------------------------------------------
+
+def test_an_assignment_of_the_lessons_is_known_by_its_name(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "vae.py").write_text("def kl(:")
+    assert main(["grade", "vae", str(tmp_path / "vae.py"), "--out", str(tmp_path)]) == 0
+    assert "0 / 15" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["nothing.py", "s"], "there is no nothing.py"),
+        (["nothing.py", "s"], "there is no assignment nothing.py"),
         (["empty", "s"], "there is no .checks with an assignment's checks in"),
         (["assign.py", "nobody"], "nobody: there is no such file or folder"),
         (["assign.py", "empty"], "empty: there are no submissions in it"),

@@ -8,6 +8,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 
 from ..errors import nearest
+from .course_release import assignment_path
 from .parser import Parser, UsageError, path
 
 FORMATS = ("table", "csv", "gradescope", "classroom50", "check50")
@@ -46,8 +47,8 @@ def grade(argv):
 def _options(argv):
     parser = Parser("grade", description=grade.__doc__)
     add = parser.add_argument
-    text = "the annotated solution, NAME.py; or a folder as students have it, for its "
-    text += "public checks"
+    text = "the annotated solution, NAME.py or the name of one in lessons/exercises; "
+    text += "or a folder as students have it, for its public checks"
     add("assignment", metavar="ASSIGNMENT", type=path, help=text)
     text = "files (.py, .ipynb, .zip), folders, or a folder of these"
     add("submissions", metavar="SUBMISSION", nargs="+", type=path, help=text)
@@ -91,8 +92,8 @@ def _options(argv):
     options = parser.parse_args(argv)
     options.hidden = options.hidden or "after_published"
     options.public = options.public or options.format == "classroom50"
-    if not options.assignment.exists():
-        raise UsageError(f"scratchnn grade: there is no {options.assignment}")
+    if not options.assignment.is_dir():
+        options.assignment = assignment_path(f"{options.assignment}", "grade")
     return options
 
 
@@ -220,7 +221,7 @@ def _grade(options, found, out, secret, times):
 def _show(options, results, found, out, late):
     """Write the results as asked for; the exit code."""
     from ..course import formats
-    from ..course.grade import write_text
+    from ..course.archive import write_file
 
     texts = {}
     if options.format in OF_ONE:
@@ -229,9 +230,9 @@ def _show(options, results, found, out, late):
     else:
         texts = [getattr(formats, options.format)(results, late)]
     if out is not None:
-        write_text(out / "grades.csv", formats.csv(results, late))
+        write_file(out / "grades.csv", formats.csv(results, late).encode())
     if options.output:
-        write_text(options.output, texts[0])
+        write_file(options.output, texts[0].encode())
     elif len(texts) == 1:
         sys.stdout.write(texts[0])
     else:
@@ -239,7 +240,7 @@ def _show(options, results, found, out, late):
 
         for result, text in zip(results, texts):
             name = result_path(out, result["id"]).name
-            write_text(out / options.format / name, text)
+            write_file(out / options.format / name, text.encode())
         print(f"{len(texts)} results in {out / options.format}")
     if out is not None and len(results) > 1:
         pairs = _similar(options.assignment, found, out)
@@ -305,7 +306,8 @@ def report(argv):
     parser.add_argument("--output", metavar="FILE", type=path, help=text)
     options = parser.parse_args(argv)
     from ..course import report as pages
-    from ..course.grade import read_results, write_text
+    from ..course.archive import write_file
+    from ..course.grade import read_results
 
     results = read_results(options.folder)
     if not results:
@@ -314,5 +316,6 @@ def report(argv):
             f"ASSIGNMENT SUBMISSION... --out {options.folder}` writes them"
         )
     target = options.output or options.folder / "report.html"
-    write_text(target, pages.page(results, pages.read_pairs(options.folder)))
+    page = pages.page(results, pages.read_pairs(options.folder))
+    write_file(target, page.encode())
     print(f"{len(results)} submissions; open {target}")
