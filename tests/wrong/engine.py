@@ -206,21 +206,7 @@ def pull_back__M31(parents, slopes):
 
 
 # ---- pull_back_sorted -----------------------------------------------------------
-def pull_back_sorted__M03(parents, slopes):
-    out, done = _blank(parents), set()
-
-    def go(k):
-        done.add(k)
-        for c in range(2):
-            p = parents[k][c]
-            if p == -1:
-                continue
-            out[p] = out[p] + out[k] * slopes[k][c]
-            if p not in done:
-                go(p)
-
-    go(len(parents) - 1)
-    return out
+pull_back_sorted__M03 = pull_back__M03__deep
 
 
 def pull_back_sorted__M03__as_they_stand(parents, slopes):
