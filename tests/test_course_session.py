@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scratchnn.course import session as sessions
 from scratchnn.course import wire
 from scratchnn.course.errors import KINDS, StudentError
 from scratchnn.course.session import Session, plain
@@ -450,3 +451,19 @@ def test_a_bool_is_0_or_1_whatever_its_bytes():
     header = "{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }"
     x = wire.from_npy(npy(header, b"\x07\x00"))
     assert x.dtype == bool and x.tobytes() == b"\x01\x00"
+
+
+def test_a_child_that_was_being_started_ends_when_the_session_is_stopped(monkeypatch):
+    begun = []
+
+    class Stopped(sessions._Child):
+        def __init__(self, *how):
+            super().__init__(*how)
+            begun.append(self.process)
+            student.abort()  # as Ctrl-C does from another thread
+
+    monkeypatch.setattr(sessions, "_Child", Stopped)
+    student = Session({"a.py": b"def f():\n    return 1"}, "a")
+    with pytest.raises(StudentError, match="stopped"):
+        student.function("f")()
+    assert [process.poll() is not None for process in begun] == [True]
