@@ -193,6 +193,16 @@ def test_what_writes_into_its_input_fails(toy):
     assert "wrote into its argument x" in result.text
 
 
+def test_an_invariant_sees_what_was_written_in_the_students_process(toy):
+    def square(x):
+        square.written = {0: x}  # as a Session tells
+        return x * x
+
+    (check,) = [c for c in toy.tasks["1.1"].checks if c.kind == "invariant"]
+    outcome = check.run(square, toy.answers, np.random.default_rng(0))
+    assert not outcome.passed and "wrote into its argument x" in outcome.text
+
+
 def test_what_draws_its_own_numbers_is_told_so(toy):
     rng = np.random.default_rng(0)
     result = tried(toy, square=lambda x: x * x + 0.1 * rng.normal(size=x.shape))
