@@ -45,13 +45,12 @@ def _(rng, N=5, z=3):
 
 
 @SAMPLE.gradient(
-    backward=lambda g, mu, logvar, eps: (
-        g, g * eps * np.sqrt(np.exp(logvar)) * 0.5, g * np.sqrt(np.exp(logvar))
-    ),
-)  # fmt: skip
+    backward=lambda g, mu, eps: (g, g),
+    call=lambda sample_z, mu, eps: sample_z(mu, np.zeros_like(mu), eps),
+)
 def _(rng, N=5, z=3):
-    """its slopes by mean, log-variance and noise"""
-    return tuple(rng.normal(size=(N, z)) for _ in range(3))
+    """at logvar = 0 the slopes by mean and noise are 1"""
+    return rng.normal(size=(N, z)), rng.normal(size=(N, z))
 
 
 @SAMPLE.invariant
@@ -72,6 +71,16 @@ def _(rng, N=7, z=2):
     """for deviations from a hundredth to a hundred"""
     shape = N, z
     return rng.normal(size=shape), rng.uniform(-9, 9, shape), rng.normal(size=shape)
+
+
+@SAMPLE.gradient(
+    backward=lambda g, mu, logvar, eps: (
+        g, g * eps * np.sqrt(np.exp(logvar)) * 0.5, g * np.sqrt(np.exp(logvar))
+    ),
+)  # fmt: skip
+def _(rng, N=5, z=3):
+    """its slopes by mean, log-variance and noise"""
+    return tuple(rng.normal(size=(N, z)) for _ in range(3))
 
 
 @SAMPLE.invariant
@@ -122,6 +131,9 @@ SAMPLE.mistake(
     "sign", "exp(-logvar / 2) is one over the deviation",
     lambda mu, logvar, eps: mu + np.exp(-logvar / 2) * eps,
     lambda mu, logvar, eps: mu + eps / np.exp(logvar / 2),
+)  # fmt: skip
+SAMPLE.mistake(
+    "minus", "the noise is added: mu + deviation * eps",
     lambda mu, logvar, eps: mu - np.exp(logvar / 2) * eps,
 )  # fmt: skip
 SAMPLE.mistake(
