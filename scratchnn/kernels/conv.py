@@ -21,7 +21,7 @@ import numpy as np
 
 from ..threads import get_num_threads
 from .share import compiled, share
-from .tile import LANES, LONG, ROWS, VECTORS, dots, long_tile, move, tiles
+from .tile import LANES, LONG, ROWS, VECTORS, dots, long_tile, move, stride_move, tiles
 
 WIDTH, LONG_WIDTH = VECTORS * LANES, LONG * LANES  # windows in a tile
 NOTHING = np.float32(-0.0)  # x + 0 would make 0 of -0
@@ -50,16 +50,6 @@ class Frame(NamedTuple):
 
 
 @compiled()
-def _copy(to, i, start, j, n, plus):
-    """to[i : i + n] = start[j : j + n] + plus"""
-    if n >= LANES:
-        move(to.ctypes.data + 4 * i, start.ctypes.data + 4 * j, n, plus)
-    else:
-        for m in range(n):
-            to[i + m] = start[j + m] + plus
-
-
-@compiled()
 def _fill(frame, begin, image, shape, how):
     """Bring an image (C, H, W) into the frame that begins there; its border is 0.
 
@@ -67,20 +57,24 @@ def _fill(frame, begin, image, shape, how):
     """
     stride, top, left, height, width = how[0], how[1], how[2], how[3], how[4]
     C, H, W = shape[0], shape[1], shape[2]
-    for c in range(C):
-        for i in range(H):
-            row = (c * H + i) * W
-            a, r = (i + top) // stride, (i + top) % stride
-            if stride == 1:
-                to = begin + (c * height + a) * width + left
-                _copy(frame, to, image, row, W, NOTHING)
-                continue
-            for r2 in range(stride):
-                first = (r2 - left) % stride  # of x's columns with that remainder
+    at, source = frame.ctypes.data, image.ctypes.data
+    for r in range(stride):  # no division in the loops: it takes as long as a row
+        for r2 in range(stride):
+            i, j = (r - top) % stride, (r2 - left) % stride
+            rows, columns = -(-(H - i) // stride), -(-(W - j) // stride)
+            inside = (i + top) // stride * width + (j + left) // stride
+            for c in range(C):
+                start = (c * H + i) * W + j
                 plane = (c * stride + r) * stride + r2
-                to = begin + (plane * height + a) * width + (first + left) // stride
-                for m in range((W - first + stride - 1) // stride):
-                    frame[to + m] = image[row + first + m * stride]
+                to = begin + plane * height * width + inside
+                for _ in range(rows):
+                    if stride == 1:
+                        move(at + 4 * to, source + 4 * start, columns, NOTHING)
+                    else:
+                        own = source + 4 * start
+                        stride_move(at + 4 * to, 1, own, stride, columns, NOTHING)
+                    start += stride * W
+                    to += width
 
 
 @compiled()
@@ -88,15 +82,16 @@ def _place(y, shape, part, stride, wide, length, width, bias):
     """Bring the windows of a part from their long rows to their places in image y."""
     O, H, W = shape[0], shape[1], shape[2]
     rows, columns, first_row, first_column = part[0], part[1], part[2], part[3]
+    to, source = y.ctypes.data, wide.ctypes.data
     for o in range(O):
         for i in range(rows):
             row = (o * H + first_row + i * stride) * W + first_column
             start = o * length + i * width
             if stride == 1:
-                _copy(y, row, wide, start, columns, bias[o])
+                move(to + 4 * row, source + 4 * start, columns, bias[o])
             else:
-                for m in range(columns):
-                    y[row + m * stride] = wide[start + m] + bias[o]
+                own = source + 4 * start
+                stride_move(to + 4 * row, stride, own, 1, columns, bias[o])
 
 
 @compiled()
@@ -143,12 +138,12 @@ def _weights(x, dy, frames, grads, sums, shape, how, y_shape, place, chunk, grou
         count = min(group, len(x) - first)
         for n in range(count):
             _fill(frame, n * step, x[first + n], shape, how)
-            image = dy[first + n]
+            source = dy[first + n].ctypes.data
             for o in range(outs):
-                to = o * row + n * chunks * LANES
+                to = g.ctypes.data + 4 * (o * row + n * chunks * LANES)
                 for i in range(rows):
-                    start = (o * rows + i) * columns
-                    _copy(g, to + i * how[4], image, start, columns, NOTHING)
+                    start = source + 4 * (o * rows + i) * columns
+                    move(to + 4 * i * how[4], start, columns, NOTHING)
         for o in range(0, outs, ROWS):
             for k in range(0, K, VECTORS):
                 dots(

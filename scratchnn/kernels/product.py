@@ -31,11 +31,7 @@ def _panel(b, turned, k, depth, j, columns, panel):
     if not turned:
         for i in range(depth):
             start = (k + i) * b.shape[1] + j
-            if columns >= LANES:
-                move(to + 4 * i * width, at + 4 * start, columns, NOTHING)
-            else:
-                for m in range(columns):
-                    panel[i, m] = b[k + i, j + m]
+            move(to + 4 * i * width, at + 4 * start, columns, NOTHING)
         return
     squares, many = depth // LANES * LANES, columns // LANES * LANES
     for m in range(0, many, LANES):

@@ -239,25 +239,57 @@ def dots(context, a, row_a, rows, b, places, columns, offset, n, c, row_c):
 
 @intrinsic
 def move(context, to, start, n, plus):
-    """to[i] = start[i] + plus for i < n, n at least LANES: the last vectors overlap."""
+    """to[i] = start[i] + plus for i < n, in vectors of which the last overlaps another.
+
+    Fewer numbers than LANES take two vectors of half, a quarter ... as many.
+    """
 
     def code(context, build, signature, args):
         to, start, n, plus = args
         plus = _spread(build, plus)
-        last = build.sub(n, INDEX(LANES))
 
-        def at(i):
-            value = build.load(_vector(build, start, i), align=4)
-            build.store(build.fadd(value, plus), _vector(build, to, i), align=4)
+        def at(i, lanes):
+            kind = ir.VectorType(FLOAT, lanes)
+            some = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(lanes)))
+            more = build.shuffle_vector(plus, plus, some)
+            source, place = (_number(build, p, i) for p in (start, to))
+            value = build.load(build.bitcast(source, kind.as_pointer()), align=4)
+            place = build.bitcast(place, kind.as_pointer())
+            build.store(build.fadd(value, more), place, align=4)
 
-        with cgutils.for_range_slice(
-            build, INDEX(0), last, INDEX(LANES), INDEX, inc=True
-        ) as (i, _):
-            at(i)
-        at(last)
+        def vectors(lanes):
+            last = build.sub(n, INDEX(lanes))
+            fits = build.icmp_signed(">=", n, INDEX(lanes))
+            with build.if_else(fits) as (yes, no):
+                with yes:
+                    with cgutils.for_range_slice(
+                        build, INDEX(0), last, INDEX(lanes), INDEX, inc=True
+                    ) as (i, _):
+                        at(i, lanes)
+                    at(last, lanes)
+                with no:
+                    if lanes > 1:
+                        vectors(lanes // 2)
+
+        vectors(LANES)
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp, types.float32), code
+
+
+@intrinsic
+def stride_move(context, to, step_to, start, step, n, plus):
+    """to[i step_to] = start[i step] + plus for i < n."""
+
+    def code(context, build, signature, args):
+        to, step_to, start, step, n, plus = args
+        with cgutils.for_range(build, n, intp=INDEX) as loop:
+            value = build.load(_number(build, start, build.mul(loop.index, step)))
+            place = _number(build, to, build.mul(loop.index, step_to))
+            build.store(build.fadd(value, plus), place)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 5, types.float32), code
 
 
 @intrinsic
