@@ -6,7 +6,9 @@ Gaps: the share of hidden tokens of the held-out tenth that it guesses, against 
 the most frequent token (a unigram). Labels: which of six topics a paragraph is from,
 learnt by logistic regression from 10 paragraphs of each, from counts of tokens (a bag
 of words) or from the mean of what BERT makes of the tokens. The paragraphs were in its
-text, their topics were not. Means over 10 draws of the labels. --quick: 100 steps.
+text, their topics were not. Means over 10 draws of the labels. Twice as many steps as
+the command's, of twice as many windows: with the command's it guesses 1.8 times as many
+gaps as the unigram, and a bag of words tells topics better. --quick: 100 steps.
 """
 
 import re
@@ -24,6 +26,7 @@ TOPICS = (
 )  # fmt: skip
 LABELS, DRAWS = 10, 10
 RECIPE = recipes.get("bert")
+LONG = dict(steps=6000, batch=32)
 
 
 # ---- gaps -----------------------------------------------------------------------
@@ -102,7 +105,8 @@ def accuracy(features, y, rng, steps=200):
 def measure(run, seed, folder=None, **options):
     """Both figures of a run."""
     place = (folder or RUNS) / f"bert-python-{seed}"
-    model, config, seconds = trained("bert", "python", seed, place, **options)
+    how = LONG | options
+    model, config, seconds = trained("bert", "python", seed, place, **how)
     train, test, tokenizer = RECIPE.read(config)
     right, unigram = guessed(model, config, test, train)
     yield "hidden tokens guessed (%)", "", 100 * right
