@@ -21,6 +21,7 @@ def captioned(pictures, captions, title=None, columns=None):
     if columns is not None:
         axes.set_xticks((w + 1) * (np.arange(n) + 0.5), columns, fontsize=12)
     axes.tick_params(length=0, labelcolor=INK)
+    axes.set_anchor("W")  # the layout makes room for captions left of here
     if title:
         figure.suptitle(title, x=0.02, ha="left", fontsize=13)
     return figure
