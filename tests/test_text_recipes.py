@@ -302,6 +302,12 @@ def test_a_network_without_attention_has_none_to_show(scratchnn):
     assert code == 2 and "has no attention to show; train one with it" in err
 
 
+def test_a_recurrent_network_is_not_asked_to_divide_its_width(scratchnn):
+    assert scratchnn(SUMS + "--net lstm --width 16 --heads 3")[0] == 0
+    code, _, err = scratchnn(SUMS + "--width 16 --heads 3 --out runs/other")
+    assert code == 2 and "--heads 3 do not divide --width 16" in err
+
+
 # ---- what is refused ----------------------------------------------------------------
 IN = "scratchnn train: "
 BAD = {

@@ -117,7 +117,7 @@ loader, size = text.loader, text.size
 # ---- training -------------------------------------------------------------------
 def build(config, rng):
     """The model, its optimizer and the schedule of the learning rate."""
-    text.check(config)
+    text.check(config, heads=config["net"] == "transformer")
     if config["label_smoothing"] == 1:
         raise OptionError("--label-smoothing must be below 1, such as 0.1")
     N_V, d_e, L = len(config["tokenizer"]), config["width"], config["layers"]

@@ -179,9 +179,12 @@ def size(batch, config):
 
 
 # ---- the model ------------------------------------------------------------------
-def check(config):
-    """OptionError if the heads don't divide the width, or dropout is all."""
-    if config["width"] % config["heads"]:
+def check(config, heads=True):
+    """OptionError if the heads, where there are any, don't divide the width.
+
+    Or if dropout is all.
+    """
+    if heads and config["width"] % config["heads"]:
         raise OptionError(
             f"--heads {config['heads']} do not divide --width {config['width']}; take "
             f"--width {-(-config['width'] // config['heads']) * config['heads']}"
