@@ -4,12 +4,12 @@
     python tests/benchmarks/quality/multi30k.py --seeds 0 --minutes 25
 
 29,000 sentences to learn from, the test of 2016. Both networks have the same tokens,
-6,000 pieces of words that both languages share; the LSTM is Bahdanau's with LSTM cells,
-and one without attention is there as well. The number of steps is what fits into the
-minutes by the time of a few steps, and is kept with the run. BLEU is sacrebleu's, of
-text as it is written (13a, with case), by beams of 4. Published on words in small
-letters (bentrevett/pytorch-seq2seq): LSTM 3.780 nats per word, with attention 3.242,
-Transformer 1.671 and BLEU 36.52. --quick: 20 steps, 20 sentences.
+6,000 pieces of words that both languages share; the LSTM is Bahdanau's with LSTM cells.
+The number of steps is what fits into the minutes by the time of a few steps, and is
+kept with the run. BLEU is sacrebleu's, of text as it is written (13a, with case), by
+beams of 4. Published on words in small letters (bentrevett/pytorch-seq2seq): LSTM 3.780
+nats per word, with attention 3.242, Transformer 1.671 and BLEU 36.52. --quick: 20
+steps, 20 sentences.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from scratchnn.recipes import seq2seq, text
 NETS = {
     "Transformer": {},
     "LSTM with attention": dict(net="lstm", layers=1, width=256),
-    "LSTM": dict(net="lstm", attention=False, layers=2, width=256),
 }
 SHARED = dict(batch=64)
 RECIPE = recipes.get("seq2seq")
@@ -56,10 +55,8 @@ def measure(seed, minutes, folder, n=1000, **options):
         yield f"{name}: training (minutes)", "", seconds / 60
         if name == "Transformer" and "steps" not in options:
             _map(model, config)
-    rivals = max(bleu for name, bleu in found.items() if name != "Transformer")
-    yield "BLEU of the Transformer above the best LSTM's", "at least 0", (
-        found["Transformer"] - rivals
-    )
+    gain = found["Transformer"] - found["LSTM with attention"]
+    yield "BLEU of the Transformer above the LSTM's", "at least 0", gain
 
 
 def steps_in(minutes, place, seed, how, trial=40):
