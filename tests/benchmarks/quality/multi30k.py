@@ -6,10 +6,11 @@
 29,000 sentences to learn from, the test of 2016. Both networks have the same tokens,
 6,000 pieces of words that both languages share; the LSTM is Bahdanau's with LSTM cells.
 The number of steps is what fits into the minutes by the time of a few steps, and is
-kept with the run. BLEU is sacrebleu's, of text as it is written (13a, with case), by
-beams of 4. Published on words in small letters (bentrevett/pytorch-seq2seq): LSTM 3.780
-nats per word, with attention 3.242, Transformer 1.671 and BLEU 36.52. --quick: 20
-steps, 20 sentences.
+kept with the run; `scratchnn translate RUN TEXT --attention FILE` draws what it looks
+at. BLEU is sacrebleu's, of text as it is written (13a, with case), by beams of 4.
+Published on words in small letters (bentrevett/pytorch-seq2seq): LSTM 3.780 nats per
+word, with attention 3.242, Transformer 1.671 and BLEU 36.52. --quick: 20 steps, 20
+sentences.
 """
 
 import argparse
@@ -19,10 +20,10 @@ import time
 
 import numpy as np
 from common import save
-from texts import RUNS, SHEETS, answers, nats, rows_of, trained
+from texts import RUNS, answers, nats, rows_of, trained
 
-from scratchnn import data, no_grad, plot, recipes, train
-from scratchnn.recipes import seq2seq, text
+from scratchnn import data, recipes, train
+from scratchnn.recipes import text
 
 NETS = {
     "Transformer": {},
@@ -53,8 +54,6 @@ def measure(seed, minutes, folder, n=1000, **options):
         yield f"{name}: BLEU", "", bleu
         yield f"{name}: steps", "", config["total"]
         yield f"{name}: training (minutes)", "", seconds / 60
-        if name == "Transformer" and "steps" not in options:
-            _map(model, config)
     gain = found["Transformer"] - found["LSTM with attention"]
     yield "BLEU of the Transformer above the LSTM's", "at least 0", gain
 
@@ -80,15 +79,6 @@ def score(written, right):
     except ImportError:
         raise SystemExit("this needs sacrebleu: pip install sacrebleu") from None
     return sacrebleu.corpus_bleu(written, [right]).score
-
-
-def _map(model, config):
-    """What the decoder looks at in one sentence, into docs/results."""
-    source = data.multi30k("test")[0][0]
-    with no_grad():
-        _, figure = seq2seq.translate(model, config, source, draw=True)
-    SHEETS.mkdir(parents=True, exist_ok=True)
-    plot.save(figure, SHEETS / "multi30k_attention.png")
 
 
 def main(argv=None):
