@@ -60,7 +60,7 @@ define void @pool(i32 %wait, void (i32, i8*, i32)* %job, i32 %n, i64 %size, i8* 
 
 @contextlib.contextmanager
 def _short_spin():
-    """Have OpenMP's idle threads spin for some 0.3 ms, not 8, then sleep.
+    """Have OpenMP's idle threads spin for some 0.1 ms, not 8, then sleep.
 
     Shorter, and they sleep between two kernels of a small model: waking takes longer
     than the kernel. Longer, and whoever spins keeps from its core the thread that it
@@ -70,7 +70,7 @@ def _short_spin():
     if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         yield
         return
-    os.environ["GOMP_SPINCOUNT"] = "10000"
+    os.environ["GOMP_SPINCOUNT"] = "4000"
     try:
         yield
     finally:
