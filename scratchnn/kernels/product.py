@@ -14,8 +14,8 @@ import numpy as np
 from ..threads import get_num_threads
 from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
 from .share import compiled, share
-from .tile import LANES, ROWS, WIDE
-from .tile import four_strips, move, narrow_tile, strip, tile, tile_width, turn
+from .tile import LANES, ROWS, SLIM, WIDE, four_strips, move, narrow_tile, slim_tile
+from .tile import strip, tile, tile_width, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
@@ -71,6 +71,8 @@ def _column(
             move(to + 4 * r * row_c, bias, width, NOTHING)
         if width == WIDE:
             tile(own, row_a, step_a, few, panel, places, depth, to, row_c, add)
+        elif width == SLIM:
+            slim_tile(own, row_a, step_a, few, panel, places, depth, to, row_c, add)
         else:
             narrow_tile(own, row_a, step_a, few, panel, places, depth, to, row_c, add)
 

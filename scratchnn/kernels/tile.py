@@ -33,7 +33,7 @@ if "x86" in llvm.get_process_triple() and not FEATURES.get("fma"):
 
 LANES = 16 if FEATURES.get("avx512f") else 8  # numbers in a vector
 ROWS, VECTORS = 4, 3  # of a tile: 12 sums, 3 rows of b, 1 number: 16 registers
-WIDE, NARROW = VECTORS * LANES, 2 * LANES  # columns of a tile
+WIDE, NARROW, SLIM = VECTORS * LANES, 2 * LANES, LANES  # columns of a tile
 LONG = 8  # vectors in a tile of one row
 
 INDEX, FLOAT = ir.IntType(64), ir.FloatType()
@@ -157,7 +157,7 @@ def _tile(count, width):
     return tile
 
 
-tile, narrow_tile = _tile(ROWS, VECTORS), _tile(ROWS, 2)
+tile, narrow_tile, slim_tile = (_tile(ROWS, width) for width in (VECTORS, 2, 1))
 long_tile = _tile(1, LONG)
 
 
@@ -165,6 +165,8 @@ long_tile = _tile(1, LONG)
 def tile_width(columns):
     """The width of the first tile for so many columns: wide ones, then narrow."""
     vectors = -(-columns // LANES)
+    if vectors == 1:
+        return SLIM
     return NARROW if vectors < VECTORS or vectors == 4 else WIDE
 
 
@@ -172,8 +174,7 @@ def tile_width(columns):
 def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
     """The same for any numbers of rows and columns: tile beside tile.
 
-    c has room for whole tiles: rows up to a multiple of ROWS, and `columns` up to a
-    multiple of LANES, of 2 LANES if they are fewer than that.
+    c has room for whole tiles: rows up to a multiple of ROWS, columns of LANES.
     """
     for i in range(0, rows, ROWS):
         left, own, j = rows - i, a + 4 * i * row_a, 0
@@ -181,6 +182,8 @@ def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
             at, to, width = b + 4 * j, c + 4 * (i * row_c + j), tile_width(columns - j)
             if width == WIDE:
                 tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
+            elif width == SLIM:
+                slim_tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
             else:
                 narrow_tile(own, row_a, step_a, left, at, offset, n, to, row_c, add)
             j += width
