@@ -163,7 +163,7 @@ long_tile = _tile(1, LONG)
 
 @compiled()
 def tile_width(columns):
-    """The width of the first tile for so many columns: wide ones, then narrow."""
+    """The width of the first tile for so many columns: wide ones, then narrower."""
     vectors = -(-columns // LANES)
     if vectors == 1:
         return SLIM

@@ -18,9 +18,9 @@ HEAD = """# What the models reach
 
 Written by `python tests/benchmarks/quality/page.py`; do not edit.
 
-Each run was trained from the start with several seeds; a figure is the mean over them,
-and its bar is what was asked of it beforehand. The command repeats the run and the time
-is that of one seed.
+Each run was trained from the start with the seeds that stand beside its figures; a mean
+is over them, and a bar is what was asked beforehand. The command repeats the run and
+the time is that of one seed.
 """
 BAR = re.compile(r"at (most|least) (-?[\d,.]*\d)")
 
