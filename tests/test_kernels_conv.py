@@ -20,7 +20,8 @@ EPS = np.finfo(np.float32).eps
 def cases(draw):
     """x, weight, bias, and how to convolve them: sizes that no tile divides."""
     integer = st.integers
-    n, c, o = draw(integer(1, 5)), draw(integer(1, 5)), draw(integer(1, 9))
+    n, c = draw(integer(1, 5)), draw(integer(1, 5))
+    o = draw(st.one_of(integer(1, 9), integer(10, 70)))
     stride = draw(integer(1, 3))
     size = [draw(integer(1, 5)) for _ in range(2)]
     padding = tuple(draw(integer(0, k - 1)) for k in size)

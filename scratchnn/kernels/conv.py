@@ -1,52 +1,29 @@
 """conv2d, conv_transpose2d and conv2d_weight without the matrix of columns.
 
 All three are products with windows of an image, and a window is nothing but a place to
-read from. An image is copied into a *frame*: a border of zeros around it and, for a
-stride s, its rows and columns sorted by their remainder, s s planes for a channel, so
-that neighbouring windows begin at neighbouring numbers. What the entry k = (c, u, v) of
-a kernel sees from all windows is then one run of numbers from a fixed offset on:
+read from. Images are copied into *frames*, with a border of zeros around each. What the
+entry k = (c, u, v) of a kernel sees from window q is then frame[start[q] + step[k]]:
 
-    conv2d            y[o, q] = sum_k w[o, k] frame[offset[k] + q]
-    conv2d_weight     dw[o, k] = sum_q dy[o, q] frame[offset[k] + q]
+    conv2d            y[q, o] = sum_k frame[start[q] + step[k]] w[k, o]
+    conv2d_weight     dw[k, o] = sum_q frame[step[k] + start[q]] dy[q, o]
 
-q counts the windows in rows as long as the frame's: those past the end of a row of y
-are computed and left out. conv_transpose2d is one such product for each remainder of
-the rows and columns of its output, with the kernel's entries that reach them.
+Both are one tile (tile.py), whose vectors run along the channels o of the result;
+start and step only change their parts. conv_transpose2d is one such product for each
+remainder of the rows and columns of its output, with the kernel's entries that reach
+them. A result of few channels has no vectors to fill. There they run along the windows,
+in rows as long as the frame's: those past the end of a row are left out.
 """
-
-import functools
-from typing import NamedTuple
 
 import numpy as np
 
 from ..threads import get_num_threads
 from .share import compiled, share
-from .tile import LANES, LONG, ROWS, VECTORS, dots, long_tile, move, stride_move, tiles
+from .tile import LANES, PANEL, TALL, long_tile, move, stride_move, tall_tiles, turn
+from .windows import LONG_WIDTH, conv_plan, padded, transposed_plan, whole
 
-WIDTH, LONG_WIDTH = VECTORS * LANES, LONG * LANES  # windows in a tile
+FEW = 6  # channels of a result below which its vectors run along the windows
+ENOUGH = 512  # windows of as many images at a time: tiles don't end between images
 NOTHING = np.float32(-0.0)  # x + 0 would make 0 of -0
-ENOUGH = 64  # vectors in a sum of conv2d_weight, so that its end doesn't matter
-
-
-class Frame(NamedTuple):
-    """How an image (H, W) lies in memory: split by a stride, behind a border."""
-
-    stride: int
-    top: int
-    left: int
-    height: int  # of a plane
-    width: int
-
-    def size(self, channels):
-        """Numbers of an image, a row for its last border, and what a tile may read."""
-        planes = channels * self.stride**2
-        return (planes * self.height + 1) * self.width + LONG_WIDTH
-
-    def offset(self, c, row, column):
-        """Where the window at (0, 0) sees (row, column) of channel c, each an array."""
-        s = self.stride
-        plane = (c * s + row % s) * s + column % s
-        return (plane * self.height + row // s) * self.width + column // s
 
 
 @compiled()
@@ -55,183 +32,191 @@ def _fill(frame, begin, image, shape, how):
 
     how: the numbers of its Frame.
     """
-    stride, top, left, height, width = how[0], how[1], how[2], how[3], how[4]
+    top, left, height, width = how[0], how[1], how[2], how[3]
     C, H, W = shape[0], shape[1], shape[2]
     at, source = frame.ctypes.data, image.ctypes.data
-    for r in range(stride):  # no division in the loops: it takes as long as a row
-        for r2 in range(stride):
-            i, j = (r - top) % stride, (r2 - left) % stride
-            rows, columns = -(-(H - i) // stride), -(-(W - j) // stride)
-            inside = (i + top) // stride * width + (j + left) // stride
-            for c in range(C):
-                start = (c * H + i) * W + j
-                plane = (c * stride + r) * stride + r2
-                to = begin + plane * height * width + inside
-                for _ in range(rows):
-                    if stride == 1:
-                        move(at + 4 * to, source + 4 * start, columns, NOTHING)
-                    else:
-                        own = source + 4 * start
-                        stride_move(at + 4 * to, 1, own, stride, columns, NOTHING)
-                    start += stride * W
-                    to += width
+    for c in range(C):
+        for i in range(H):
+            to = begin + (c * height + i + top) * width + left
+            move(at + 4 * to, source + 4 * (c * H + i) * W, W, NOTHING)
 
 
 @compiled()
-def _place(y, shape, part, stride, wide, length, width, bias):
-    """Bring the windows of a part from their long rows to their places in image y."""
-    O, H, W = shape[0], shape[1], shape[2]
-    rows, columns, first_row, first_column = part[0], part[1], part[2], part[3]
-    to, source = y.ctypes.data, wide.ctypes.data
-    for o in range(O):
-        for i in range(rows):
-            row = (o * H + first_row + i * stride) * W + first_column
-            start = o * length + i * width
-            if stride == 1:
-                move(to + 4 * row, source + 4 * start, columns, bias[o])
+def _panels(panels, weight, entry, along, outs):
+    """panels[p, k, j] = weight[entry[k] + (p PANEL + j) along], where there is any.
+
+    LANES entries at a time: for each j they may lie in one line of the cache.
+    """
+    entries = len(entry)
+    for p in range(len(panels)):
+        panel = panels[p]
+        for low in range(0, entries, LANES):
+            for j in range(PANEL):
+                o = np.uint64(p * PANEL + j)
+                for k in range(low, min(low + LANES, entries)):
+                    panel[k, j] = weight[entry[k] + o * along] if o < outs else 0.0
+
+
+@compiled()
+def _gather(panel, image, first, few, windows):
+    """panel[q, j] = image[first + j, q]: `few` channels side by side."""
+    to, source = panel.ctypes.data, image.ctypes.data
+    for j in range(0, few, LANES):
+        for q in range(0, windows, LANES):
+            if j + LANES <= few and q + LANES <= windows:
+                own = source + 4 * ((first + j) * windows + q)
+                turn(to + 4 * (q * PANEL + j), PANEL, own, windows)
             else:
-                own = source + 4 * start
-                stride_move(to + 4 * row, stride, own, 1, columns, bias[o])
+                for o in range(j, min(j + LANES, few)):
+                    for i in range(q, min(q + LANES, windows)):
+                        panel[i, o] = image[(first + o) * windows + i]
+
+
+@compiled()
+def _scatter(panel, image, first, few, windows, place, area):
+    """image[first + j, place[q]] = panel[q, j], the reverse, for images of an area.
+
+    If they have as many places as windows, then these are in order.
+    """
+    source, to = panel.ctypes.data, image.ctypes.data
+    for j in range(0, few, LANES):
+        for q in range(0, windows, LANES):
+            if windows == area and j + LANES <= few and q + LANES <= windows:
+                own = to + 4 * ((first + j) * area + q)
+                turn(own, area, source + 4 * (q * PANEL + j), PANEL)
+            else:
+                for o in range(j, min(j + LANES, few)):
+                    for i in range(q, min(q + LANES, windows)):
+                        image[(first + o) * area + place[i]] = panel[i, o]
 
 
 @compiled()
 def _correlate(
-    x, y, frames, wides, shape, how, y_shape, stride, parts, weight, offset, bias
-):
-    """All parts of a convolution of some images.
+    x, y, frames, rooms, shape, how, outs, parts, panels, step, start, place, bias,
+    group,
+):  # fmt: skip
+    """All parts of a convolution of some images: a row of x and y for each.
 
-    x, y: a row for each image, of the shapes (C, H, W) and y_shape. how: the numbers of
-    the Frame; frames, wides: room for one and for long rows. parts: rows of (rows,
-    columns, first row, first column, entries, place of its weights, of its offsets).
+    shape: of an image of x. how: the numbers of the Frame. frames, rooms: for `group`
+    images, and PANEL channels of their results.
     """
-    outs, width = y_shape[0], how[4]
-    frame, wide = frames[0], wides[0]
-    at, to = frame.ctypes.data, wide.ctypes.data
-    for n in range(len(x)):
-        _fill(frame, 0, x[n], shape, how)
-        for p in range(len(parts)):
-            part = parts[p]
-            count, k = (part[0] - 1) * width + part[1], part[4]
-            length = -(-count // LONG_WIDTH) * LONG_WIDTH + WIDTH
-            w = weight.ctypes.data + 4 * part[5]
-            table = offset.ctypes.data + 8 * part[6]
-            if outs > 1:
-                tiles(w, k, 1, outs, at, table, k, to, length, count, 0)
-            else:
-                for q in range(0, count, LONG_WIDTH):
-                    long_tile(w, k, 1, 1, at + 4 * q, table, k, to + 4 * q, length, 0)
-            _place(y[n], y_shape, part, stride, wide, length, width, bias)
-
-
-@compiled()
-def _weights(x, dy, frames, grads, sums, shape, how, y_shape, place, chunk, group):
-    """sums[0, o, k] += sum_nq dy[n, o, q] frame[place[k] + q] for some images n.
-
-    frames: room for a group of frames, each with ones behind it, for the bias; grads:
-    for as many images of dy in long rows. chunk: where the frames' vectors begin.
-    """
-    outs, rows, columns = y_shape[0], y_shape[1], y_shape[2]
-    frame, g, total = frames[0], grads[0], sums[0]
-    chunks, step = len(chunk) // group, len(frame) // group
-    K, row = len(place), len(chunk) * LANES
+    size, area = frames.shape[1] // group, y.shape[1] // outs
+    at, room = frames.ctypes.data, rooms.ctypes.data
     for first in range(0, len(x), group):
         count = min(group, len(x) - first)
         for n in range(count):
-            _fill(frame, n * step, x[first + n], shape, how)
-            source = dy[first + n].ctypes.data
-            for o in range(outs):
-                to = g.ctypes.data + 4 * (o * row + n * chunks * LANES)
-                for i in range(rows):
-                    start = source + 4 * (o * rows + i) * columns
-                    move(to + 4 * i * how[4], start, columns, NOTHING)
-        for o in range(0, outs, ROWS):
-            for k in range(0, K, VECTORS):
-                dots(
-                    g.ctypes.data + 4 * o * row, row, outs - o,
-                    frame.ctypes.data, place.ctypes.data + 8 * k, K - k,
-                    chunk.ctypes.data, count * chunks,
-                    total.ctypes.data + 4 * (o * K + k), K,
-                )  # fmt: skip
+            _fill(frames[0], n * size, x[first + n], shape, how)
+        for p in range(len(parts)):
+            part = parts[p]
+            windows, k = part[0] * part[1], part[4]
+            along, own = step.ctypes.data + 8 * part[5], start.ctypes.data + 8 * part[6]
+            for o in range(0, outs, PANEL):
+                few, plus = min(PANEL, outs - o), bias.ctypes.data + 4 * o
+                w = panels[o // PANEL].ctypes.data + 4 * PANEL * part[5]
+                tall_tiles(at, own, count * windows, along, k, w, room, few, plus, 0)
+                for n in range(count):
+                    found, to = rooms[0, n * windows :], place[part[7] :]
+                    _scatter(found, y[first + n], o, few, windows, to, area)
 
 
-def _table(frame, C, rows, columns):
-    """frame.offset for all channels and the given rows and columns, in this order."""
-    c = np.arange(C)[:, None, None]
-    return frame.offset(c, np.array(rows)[:, None], np.array(columns)).ravel()
+@compiled()
+def _correlate_few(
+    x, y, frames, wides, shape, how, y_shape, stride, parts, weight, step, start, bias
+):
+    """The same for a result of few channels, its rows of windows as long as a frame's.
 
-
-@functools.lru_cache(256)
-def _conv_plan(C, H, W, kh, kw, stride, ph, pw):
-    """The frame of conv2d's image, and the offsets of a kernel's entries in it."""
-    if stride == 1:  # the left border of a row is the right one of the row before
-        frame = Frame(1, ph, pw, H + 2 * ph, W + pw)
-    else:
-        height, width = -(-(H + 2 * ph) // stride), -(-(W + 2 * pw) // stride)
-        frame = Frame(stride, ph, pw, height, width)
-    return frame, _table(frame, C, range(kh), range(kw))
-
-
-def _reached(n, k, stride, padding, remainder):
-    """Of n places those with a remainder: (their number, the first, its window).
-
-    Place i of the output is in window t, i = stride t + remainder - padding, and takes
-    the entries u = remainder + stride m of the kernel from the input's places t - m.
+    weight: a row for each channel, with the entries of all parts. wides: room for a
+    channel.
     """
-    t = -(-(padding - remainder) // stride)
-    first = stride * t + remainder - padding
-    return -(-(n - first) // stride), first, t
+    outs, H, W = y_shape[0], y_shape[1], y_shape[2]
+    width, at, wide = how[3], frames.ctypes.data, wides.ctypes.data
+    for n in range(len(x)):
+        _fill(frames[0], 0, x[n], shape, how)
+        for p in range(len(parts)):
+            part = parts[p]
+            rows, columns, first_row, first_column = part[0], part[1], part[2], part[3]
+            windows, k = (rows - 1) * width + columns, part[4]
+            along, begin = step.ctypes.data + 8 * part[5], start[part[6]]
+            for o in range(outs):
+                w = weight[o].ctypes.data + 4 * part[5]
+                for q in range(0, windows, LONG_WIDTH):
+                    own = at + 4 * (begin + q)
+                    long_tile(w, k, 1, 1, own, along, k, wide + 4 * q, LONG_WIDTH, 0)
+                for i in range(rows):
+                    row = (o * H + first_row + i * stride) * W + first_column
+                    to, own = y[n].ctypes.data + 4 * row, wide + 4 * i * width
+                    if stride == 1:
+                        move(to, own, columns, bias[o])
+                    else:
+                        stride_move(to, stride, own, 1, columns, bias[o])
 
 
-@functools.lru_cache(256)
-def _transposed_plan(C, h, w, H, W, kh, kw, stride, ph, pw):
-    """(frame, parts, offsets) of conv_transpose2d from (h, w) to (H, W), or None."""
-    sides = []
-    for n, out, k, p in ((h, H, kh, ph), (w, W, kw, pw)):
-        found = [_reached(out, k, stride, p, r) for r in range(stride)]
-        taps = [-(-(k - r) // stride) for r in range(stride)]
-        border = max(m - 1 - t for m, (_, _, t) in zip(taps, found))
-        end = max(t + count for count, _, t in found)
-        if border < 0 or min(taps) < 1 or min(f[0] for f in found) < 1:
-            return None
-        sides.append((found, taps, border, max(end - n, 0)))
-    (by_row, row_taps, top, below), (by_column, column_taps, left, right) = sides
-    frame = Frame(1, top, left, h + top + below, w + max(left, right))
-    parts, tables = [], []
-    for r, ((rows, row, t), m) in enumerate(zip(by_row, row_taps)):
-        for r2, ((columns, column, t2), m2) in enumerate(zip(by_column, column_taps)):
-            parts.append((rows, columns, row, column, C * m * m2, r, r2))
-            seen = t + top - np.arange(m), t2 + left - np.arange(m2)
-            tables.append(_table(frame, C, *seen))
-    return frame, parts, np.concatenate(tables)
+@compiled()
+def _weights(x, dy, frames, panels, sums, shape, how, outs, row, entries, start, group):
+    """sums[0, p, k, j] += sum_nq frame[row[k] + start[q]] dy[n, p PANEL + j, q].
+
+    For some images n; behind the entries, sums has the sum of dy alone. panels: room
+    for PANEL channels of dy.
+    """
+    windows, size = dy.shape[1] // outs, frames.shape[1] // group
+    at, panel, g = frames.ctypes.data, panels[0], panels.ctypes.data
+    for first in range(0, len(x), group):
+        count = min(group, len(x) - first)
+        for n in range(count):
+            _fill(frames[0], n * size, x[first + n], shape, how)
+        for p in range(sums.shape[1]):
+            few = min(PANEL, outs - p * PANEL)
+            for n in range(count):
+                _gather(panel[n * windows :], dy[first + n], p * PANEL, few, windows)
+            total, many = sums[0, p], count * windows
+            own, to = start.ctypes.data, total.ctypes.data
+            tall_tiles(at, row.ctypes.data, entries, own, many, g, to, few, to, PANEL)
+            for q in range(many):
+                for j in range(PANEL):
+                    total[-1, j] += panel[q, j]
 
 
-def _run(x, out, weights, frame, parts, offset, stride, bias):
-    """y of _correlate: x (N, C, H, W), weights one matrix (out[0], k) for each part."""
-    team = max(1, min(get_num_threads(), len(x)))
-    rows = -(-out[0] // ROWS) * ROWS
-    counts = [(p[0] - 1) * frame.width + p[1] for p in parts]
-    longest = -(-max(counts) // LONG_WIDTH) * LONG_WIDTH + WIDTH
-    table, at, first = np.empty((len(parts), 7), np.int64), 0, 0
-    for i, (part, w) in enumerate(zip(parts, weights)):
-        table[i] = (*part[:4], w.shape[1], at, first)
-        at, first = at + w.size, first + w.shape[1]
-    if bias is None:
-        bias = np.full(out[0], -0.0, np.float32)
+@compiled()
+def _turned(sums, turned):
+    """turned[p, j, k] = sums[p, k, j]."""
+    length = sums.shape[1]
+    for p in range(len(sums)):
+        for k in range(0, length, LANES):
+            for j in range(0, PANEL, LANES):
+                to, own = turned[p, j, k:].ctypes.data, sums[p, k, j:].ctypes.data
+                turn(to, length, own, PANEL)
+
+
+def _group(images, windows):
+    """How many images to take at a time: (of them, the number of threads)."""
+    team = max(1, min(get_num_threads(), images))
+    return max(1, min(ENOUGH // windows, -(-images // team))), team
+
+
+def _run(x, out, weight, plan, stride, bias, group, team):
+    """y (N, *out): windows of x times weight, as the plan has them."""
+    few = out[0] < FEW and plan.side_by_side
+    group = 1 if few else group
     y = np.empty((len(x), *out), np.float32)
-    share(
-        _correlate,
-        (
-            x.reshape(len(x), -1), y.reshape(len(x), -1),
-            np.zeros((team, frame.size(x.shape[1])), np.float32),
-            np.empty((team, rows * longest), np.float32),
-        ),
-        (
-            np.array(x.shape[1:]), np.array(frame), np.array(out), np.int64(stride),
-            table, np.concatenate([w.reshape(-1) for w in weights]), offset,
-            np.ascontiguousarray(bias),
-        ),
-        team,
-    )  # fmt: skip
+    frames = np.zeros((team, group * plan.size), np.float32)
+    split = x.reshape(len(x), -1), y.reshape(len(x), -1), frames
+    weight = np.ascontiguousarray(weight).reshape(-1)
+    plus = np.full(-(-out[0] // PANEL) * PANEL, NOTHING)
+    plus[: out[0]] = NOTHING if bias is None else bias
+    if few:
+        wide = np.empty((team, plan.size), np.float32)
+        channels = np.arange(out[0], dtype=np.uint64)[:, None]
+        own = weight[plan.entry + plan.along * channels]
+        shapes = plan.image, plan.frame, np.array(out), np.int64(stride), plan.parts
+        table = own, plan.step, plan.start, plus
+        share(_correlate_few, (*split, wide), (*shapes, *table), team)
+        return y
+    panels = np.empty((-(-out[0] // PANEL), len(plan.entry), PANEL), np.float32)
+    share(_panels, (panels,), (weight, plan.entry, plan.along, np.uint64(out[0])))
+    room = np.empty((team, plan.windows, PANEL), np.float32)
+    shapes = plan.image, plan.frame, np.int64(out[0]), plan.parts
+    table = panels, plan.step, plan.start, plan.place, plus, np.int64(group)
+    share(_correlate, (*split, room), (*shapes, *table), team)
     return y
 
 
@@ -265,54 +250,54 @@ def _batch(x):
 def _convolve(x, weight, bias, stride, ph, pw):
     O, _, kh, kw = weight.shape
     oh, ow = _places(x, (kh, kw), stride, ph, pw)
-    frame, offset = _conv_plan(*x.shape[1:], kh, kw, stride, ph, pw)
-    parts = [(oh, ow, 0, 0, len(offset))]
-    w = np.ascontiguousarray(weight).reshape(O, -1)
-    return _run(x, (O, oh, ow), [w], frame, parts, offset, 1, bias)
+    group, team = _group(len(x), oh * ow)
+    plan = conv_plan(*x.shape[1:], kh, kw, oh, ow, stride, ph, pw, group)
+    return _run(x, (O, oh, ow), weight, plan, 1, bias, group, team)
 
 
 def _spread(x, weight, bias, size, stride, ph, pw):
     """conv_transpose2d to images of a size, or None."""
-    C, O, kh, kw = weight.shape
-    plan = _transposed_plan(*x.shape[1:], *size, kh, kw, stride, ph, pw)
+    C, outs, *kernel = weight.shape
+    group, team = _group(len(x), -(-size[0] // stride) * -(-size[1] // stride))
+    shapes = C, outs, *x.shape[2:], *size, *kernel
+    plan = transposed_plan(*shapes, stride, ph, pw, group)
     if plan is None:
         return None
-    frame, parts, offset = plan
-    turned = weight.swapaxes(0, 1)
-    weights = [
-        np.ascontiguousarray(turned[:, :, r::stride, r2::stride]).reshape(O, -1)
-        for *_, r, r2 in parts
-    ]
-    return _run(x, (O, *size), weights, frame, parts, offset, stride, bias)
+    return _run(x, (outs, *size), weight, plan, stride, bias, group, team)
 
 
 def _contract(x, dy, size, stride, ph, pw):
     """(dw (O, C, kh, kw), the sum of dy for each O) of conv2d."""
-    (C, H, W), (O, rows, columns) = x.shape[1:], dy.shape[1:]
-    frame, place = _conv_plan(C, H, W, *size, stride, ph, pw)
-    chunks = -(-((rows - 1) * frame.width + columns) // LANES)
-    ones = frame.size(C)
-    step = ones + chunks * LANES
-    team = max(1, min(get_num_threads(), len(x)))
-    group = max(1, min(ENOUGH // chunks, -(-len(x) // team)))
-    chunk = np.arange(group)[:, None] * step + np.arange(chunks) * LANES
-    frames = np.zeros((team, group, step), np.float32)
-    frames[:, :, ones:] = 1
-    sums = np.zeros((team, O, len(place) + 1), np.float32)
+    C, H, W = x.shape[1:]
+    O, rows, columns = dy.shape[1:]
+    borders = size[0] - 1 - ph, size[1] - 1 - pw
+    full = stride == 1 and min(borders) >= 0
+    if full and O < min(C, FEW) and _places(dy, size, 1, *borders) == (H, W):
+        turned, _ = _contract(dy, x, size, 1, *borders)  # vectors along C
+        dw = turned[..., ::-1, ::-1].swapaxes(0, 1)
+        return np.ascontiguousarray(dw), dy.sum(axis=(0, 2, 3))
+    group, team = _group(len(x), rows * columns)
+    plan = conv_plan(C, H, W, *size, rows, columns, stride, ph, pw, group)
+    entries, many = len(plan.step), -(-O // PANEL)
+    panels = np.zeros((team, plan.windows, PANEL), np.float32)
+    sums = np.zeros((team, many, whole(entries + TALL), PANEL), np.float32)
     share(
         _weights,
         (
-            x.reshape(len(x), -1), dy.reshape(len(x), -1), frames.reshape(team, -1),
-            np.zeros((team, O * chunk.size * LANES), np.float32), sums,
+            x.reshape(len(x), -1), dy.reshape(len(x), -1),
+            np.zeros((team, group * plan.size), np.float32),
+            panels, sums,
         ),
         (
-            np.array(x.shape[1:]), np.array(frame), np.array(dy.shape[1:]),
-            np.append(place, ones), chunk.reshape(-1), np.int64(group),
+            plan.image, plan.frame, np.int64(O),
+            padded(plan.step), np.int64(entries), plan.start, np.int64(group),
         ),
         team,
     )  # fmt: skip
-    sums = sums.sum(axis=0)
-    return sums[:, :-1].reshape(O, C, *size), sums[:, -1].copy()
+    turned = np.empty((many, PANEL, sums.shape[2]), np.float32)
+    share(_turned, (sums.sum(axis=0), turned))
+    turned = turned.reshape(many * PANEL, -1)[:O]
+    return turned[:, :entries].reshape(O, C, *size), turned[:, -1].copy()
 
 
 def _fits(x, weight, bias, axis):
@@ -409,5 +394,6 @@ def conv2d_weight_forward(x, dy, size, stride, padding, dilation, groups):
 def warmup():
     """Compile all kernels of this file."""
     x = np.ones((1, 1, 1, 1), np.float32)
-    _convolve(x, x, None, 1, 0, 0)
+    for o in (1, FEW):
+        _convolve(x, np.ones((o, 1, 1, 1), np.float32), None, 1, 0, 0)
     _contract(x, x, (1, 1), 1, 0, 0)

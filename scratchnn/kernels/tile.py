@@ -1,16 +1,14 @@
-"""tile, dots, and what brings numbers to them: the processor's vectors at work.
+"""tile, tall_tile, and what brings numbers to them: the processor's vectors at work.
 
 A product is fast if each number that is loaded serves many multiplications. So a small
 block of the result, a tile, stays in registers while the sum runs. `tile` serves
 c[i, j] += a[i, k] b[k, j]: a step of k loads VECTORS vectors of b's row and ROWS
-numbers of a, and does ROWS VECTORS multiply-adds of LANES numbers each. `dots` serves
-c[i, j] += a[i, k] b[j, k], where the vectors run along k and are summed up at the end.
-With 4 rows and 3 vectors that is nearly all that one core can do: whole convolutions
-reach 64 of its 72 billion operations a second at 2.25 GHz
-(`python tests/benchmarks/bench_conv.py`).
+numbers of a, and does ROWS VECTORS multiply-adds of LANES numbers each. With 4 rows
+and 3 vectors, or the 8 and 2 of `tall_tile`, that is nearly all that one core can do.
 
-The rows of b need not be evenly spaced: row k begins `offset[k]` after b. In an image
-those are the places that a kernel's entries see, so a convolution is such a product
+What they read need not be evenly spaced. Row k of b begins `offset[k]` after b in the
+one; a[i, k] lies `row[i] + step[k]` after a in the other. In an image those are the
+places that a kernel's entries see from the windows, so a convolution is such a product
 without the matrix of columns ever being written.
 
 numba has no vectors, so these are written in LLVM's instructions. Addresses are
@@ -35,6 +33,7 @@ LANES = 16 if FEATURES.get("avx512f") else 8  # numbers in a vector
 ROWS, VECTORS = 4, 3  # of a tile: 12 sums, 3 rows of b, 1 number: 16 registers
 WIDE, NARROW, SLIM = VECTORS * LANES, 2 * LANES, LANES  # columns of a tile
 LONG = 8  # vectors in a tile of one row
+TALL, PANEL = LANES // 2, 2 * LANES  # rows and columns of a tall tile: 16 or 8 sums
 
 INDEX, FLOAT = ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -189,55 +188,67 @@ def tiles(a, row_a, step_a, rows, b, offset, n, c, row_c, columns, add):
             j += width
 
 
-@intrinsic
-def dots(context, a, row_a, rows, b, places, columns, offset, n, c, row_c):
-    """c[i, j] += sum_(k < n) of a[i row_a + k LANES] b[places[j] + offset[k]].
+def _tall_tile(width):
+    """A tile of TALL rows and `width` vectors."""
 
-    The products are of LANES numbers from there on. For i < min(rows, ROWS) and
-    j < min(columns, VECTORS), at c + i row_c + j.
+    @intrinsic
+    def tile(context, a, row, step, n, b, c, plus, row_plus):
+        def code(context, build, signature, args):
+            a, row, step, n, b, c, plus, row_plus = args
+            starts = [
+                build.add(a, build.mul(INDEX(4), _integer(build, row, INDEX(i))))
+                for i in range(TALL)
+            ]
+            multiply_add = _multiply_add(build)
+
+            def term(k, sums):
+                along, new = _integer(build, step, k), []
+                below = build.mul(k, INDEX(PANEL))
+                places = [build.add(below, INDEX(LANES * j)) for j in range(width)]
+                right = [build.load(_vector(build, b, j), align=4) for j in places]
+                for i, start in enumerate(starts):
+                    left = _spread(build, build.load(_number(build, start, along)))
+                    for j, r in enumerate(right):
+                        s = sums[width * i + j]
+                        new.append(build.call(multiply_add, [left, r, s]))
+                return new
+
+            found = _sum_over(build, n, TALL * width, term)
+            for i in range(TALL):
+                begin = build.mul(INDEX(i), row_plus)
+                for j in range(width):
+                    more = build.add(begin, INDEX(LANES * j))
+                    more = build.load(_vector(build, plus, more), align=4)
+                    value = build.fadd(more, found[width * i + j])
+                    place = _vector(build, c, INDEX(PANEL * i + LANES * j))
+                    build.store(value, place, align=4)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 8), code
+
+    tile.__doc__ = f"""c[i, j] = plus[i, j] + sum_(k < n) a[row[i] + step[k]] b[k, j].
+
+    For i < TALL and j < {width} LANES. Rows of b and c are PANEL numbers long, those of
+    plus row_plus.
     """
+    return tile
 
-    def code(context, build, signature, args):
-        a, row_a, rows, b, places, columns, offset, n, c, row_c = args
-        left = list(_row_starts(build, a, row_a, rows, ROWS))
-        last = build.sub(columns, INDEX(1))
-        right = []
-        for j in range(VECTORS):
-            j = build.select(build.icmp_signed("<", INDEX(j), last), INDEX(j), last)
-            place = build.mul(INDEX(4), _integer(build, places, j))
-            right.append(build.add(b, place))
-        multiply_add = _multiply_add(build)
 
-        def step(k, sums):
-            start, new = _integer(build, offset, k), []
-            k = build.mul(k, INDEX(LANES))
-            xs = [build.load(_vector(build, at, start), align=4) for at in right]
-            for i, row in enumerate(left):
-                g = build.load(_vector(build, row, k), align=4)
-                for j, x in enumerate(xs):
-                    s = sums[VECTORS * i + j]
-                    new.append(build.call(multiply_add, [g, x, s]))
-            return new
+tall_tile, slim_tall_tile = _tall_tile(2), _tall_tile(1)
 
-        found = _sum_over(build, n, ROWS * VECTORS, step)
-        total = _function(
-            build, f"llvm.vector.reduce.fadd.v{LANES}f32", FLOAT, FLOAT, VECTOR
-        )
-        for i in range(ROWS):
-            for j in range(VECTORS):
-                is_row = build.icmp_signed("<", INDEX(i), rows)
-                is_column = build.icmp_signed("<", INDEX(j), columns)
-                with build.if_then(build.and_(is_row, is_column)):
-                    value = found[VECTORS * i + j]
-                    value = build.call(
-                        total, [FLOAT(0.0), value], fastmath=("reassoc",)
-                    )
-                    place = build.add(build.mul(INDEX(i), row_c), INDEX(j))
-                    place = _number(build, c, place)
-                    build.store(build.fadd(build.load(place), value), place)
-        return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 10), code
+@compiled(types=types.void(*[types.intp] * 10))
+def tall_tiles(a, row, rows, step, n, b, c, columns, plus, row_plus):
+    """The same for any number of rows, tile below tile, and at most PANEL columns.
+
+    row and c have room for whole tiles, plus too, unless it has one row: row_plus 0.
+    """
+    for i in range(0, rows, TALL):
+        own, to, more = row + 8 * i, c + 4 * i * PANEL, plus + 4 * i * row_plus
+        if columns > LANES:
+            tall_tile(a, own, step, n, b, to, more, row_plus)
+        else:
+            slim_tall_tile(a, own, step, n, b, to, more, row_plus)
 
 
 @intrinsic
