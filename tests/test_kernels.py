@@ -155,6 +155,23 @@ def test_compiled_kernels_are_kept_among_the_readers_caches(tmp_path):
     assert set(pathlib.Path(kernels.__file__).parent.rglob("*.nb[ci]")) == before
 
 
+def test_an_edit_of_any_kernel_file_leaves_the_compiled_code_behind(tmp_path):
+    package = tmp_path / "scratchnn"
+    shutil.copytree(pathlib.Path(snn.__file__).parent, package)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import numpy as np, scratchnn as snn\n"
+        "print(*snn.sigmoid(np.zeros((128, 256), np.float32))[0, :2])"
+    )
+    env = dict(NUMBA_CACHE_DIR=str(tmp_path / "cache"), SCRATCHNN_JIT="1")
+    assert python(code, **env).stdout.split() == ["0.5", "0.5"]
+    exp = package / "kernels" / "exp.py"  # sigmoid's loop stands in elementwise.py
+    right = "return ONE / (ONE + exp(-x))"
+    assert right in exp.read_text()
+    exp.write_text(exp.read_text().replace(right, "return TWO / (ONE + exp(-x))"))
+    assert python(code, **env).stdout.split() == ["1.0", "1.0"]
+
+
 def test_warmup_names_every_kernel():
     named = ", ".join(names for names, _ in kernels.warmup()).split(", ")
     everything = [*kernels.KERNELS, *kernels.STEPS]

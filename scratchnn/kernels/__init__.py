@@ -11,10 +11,12 @@ numba that can't be imported, turns kernels off.
 import contextlib
 import functools
 import glob
+import hashlib
 import importlib
 import itertools
 import logging
 import os
+import pathlib
 import queue
 import subprocess
 import sys
@@ -175,10 +177,21 @@ def suits(x, multiplications=32):
 
 
 def cache_folder():
-    """Where compiled kernels are kept: NUMBA_CACHE_DIR, or the user's caches."""
+    """Where compiled kernels are kept: in NUMBA_CACHE_DIR, or among the user's caches.
+
+    In a folder for this code: numba asks whether the file that a kernel stands in has
+    changed, not whether those have whose functions were compiled into it.
+    """
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     own = os.path.join(caches, "scratchnn", "numba")
-    return os.environ.get("NUMBA_CACHE_DIR") or own
+    return os.path.join(os.environ.get("NUMBA_CACHE_DIR") or own, _fingerprint())
+
+
+@functools.cache
+def _fingerprint():
+    """A few letters that change with any of the kernel files."""
+    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12]
 
 
 @contextlib.contextmanager
