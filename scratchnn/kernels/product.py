@@ -19,7 +19,7 @@ from .tile import strip, tile, tile_width, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
-LEAST = 200_000  # multiplications from which two threads pay
+LEAST = 3_000_000  # multiplications for two threads: 30 us, so that waiting is rare
 ZERO, NOTHING = np.float32(0), np.float32(-0.0)
 NO_BIAS, PLACES = np.empty(0, np.float32), np.arange(DEPTH) * WIDE
 
