@@ -64,14 +64,14 @@ STEPS = dict.fromkeys(  # functions of optim/optimizers.py
     ("adam_step", "momentum_step", "ema_step"), "optim"
 )
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
-PRODUCTS = {  # ops of x and a weight: multiplications for each row of the latter
+PRODUCTS = {  # ops of x and a weight: BLAS's multiplications for each row of the latter
     "linear": 1,
     "matmul": 1,
     "conv2d": 9,
     "conv_transpose2d": 9,
     "conv2d_weight": 9,
-    "sparse_matmul": 1,
-    "sampled_matmul": 1,
+    "sparse_matmul": 64,  # NumPy gathers and scatters
+    "sampled_matmul": 64,
 }
 
 _log = logging.getLogger("scratchnn")
