@@ -152,7 +152,6 @@ def multi30k(split="train", languages=("de", "en")):
     Source: Elliott, Frank, Sima'an, Specia, "Multi30K", 2016, arXiv:1605.00459; no
     licence of the text is stated, it is for research.
     """
-    columns = []
     for language in languages:
         if (split, language) not in MULTI30K:
             splits, known = (list(dict.fromkeys(x)) for x in zip(*MULTI30K))
@@ -160,6 +159,8 @@ def multi30k(split="train", languages=("de", "en")):
                 f"no part {split!r} in the language {language!r}; expected a split of "
                 f"{', '.join(splits)} and languages of {', '.join(known)}"
             )
+    columns = []
+    for language in languages:
         content = gzip.decompress(fetch(MULTI30K[split, language]).read_bytes())
         lines = content.decode("utf-8").removesuffix("\n").split("\n")
         columns.append([line.strip() for line in lines])
