@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import both, normal, python
+from helpers import both, normal, python, watching
 
 import scratchnn as snn
 from scratchnn import TABLE, Tensor, grad, kernels
@@ -143,6 +143,13 @@ def test_numba_is_imported_with_the_first_kernel_only():
         "print(small, 'numba' in sys.modules)"
     )
     assert python(code, SCRATCHNN_JIT="1").stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("rows, declines", [(32, True), (64, False)])
+def test_a_softmax_pays_from_2048_numbers_on(rows, declines):
+    with watching(TABLE["softmax"]) as declined:
+        snn.softmax(float32(rows, 32), axis=-1)
+    assert declined == [declines]
 
 
 def test_compiled_kernels_are_kept_among_the_readers_caches(tmp_path):

@@ -64,12 +64,28 @@ STEPS = dict.fromkeys(  # functions of optim/optimizers.py
     ("adam_step", "momentum_step", "ema_step"), "optim"
 )
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
+PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay
+    "standardize": 16,
+    "_normalize": 16,
+    "_channel_moments": 16,
+    "max_windows": 16,
+    "sum_windows": 16,
+    "_dropout": 8,
+    "softmax": 8,
+    "log_softmax": 8,
+    "_surprisal": 8,
+    "silu": 4,
+    "_gelu_tanh": 4,
+    "sigmoid": 4,
+    "softplus": 4,
+    "_bce": 4,
+}
 PRODUCTS = {  # ops of x and a weight: BLAS's multiplications for each row of the latter
     "linear": 1,
     "matmul": 1,
-    "conv2d": 9,
-    "conv_transpose2d": 9,
-    "conv2d_weight": 9,
+    "conv2d": 100,  # NumPy copies windows
+    "conv_transpose2d": 100,
+    "conv2d_weight": 100,
     "sparse_matmul": 64,  # NumPy gathers and scatters
     "sampled_matmul": 64,
 }
@@ -130,12 +146,12 @@ def turn_off(why):
 
 def _lazy(name, file):
     """A kernel and its rule that load their file when an input first suits them."""
-    each = PRODUCTS.get(name)
+    each, passes = PRODUCTS.get(name), PASSES.get(name, 1)
 
     def suited(x, inputs):
         if name == "where":  # x is the condition
             x = next((v for v in inputs if type(v) is np.ndarray), x)
-        return suits(x, each * _rows(inputs[0])) if each else suits(x)
+        return suits(x, each * _rows(inputs[0]) if each else 32 * passes)
 
     def fast(x, *inputs, **params):
         f = _part(name, file, "forward") if suited(x, inputs) else None
