@@ -24,13 +24,12 @@ from numba import float32
 
 from ..threads import get_num_threads
 from .exp import EXACT, ONE, ZERO, exp_down
-from .share import compiled, share
+from .share import LEAST, compiled, share
 from .tile import LANES, ROWS, VECTORS, largest, move, tiles, turn
 
 QUERIES = 64
 KEYS = 5 * VECTORS * LANES
 PITCH = KEYS + LANES  # from one row of scores to the next
-LEAST = 16_384  # scores from which two threads pay
 NO_MASK = np.empty(0, np.bool_)
 LOWEST, NOTHING = float32(np.finfo(np.float32).min), float32(-0.0)
 
@@ -286,7 +285,8 @@ def _run(loop, places, shape, mask, causal, units, rows):
         axes = mask.shape[:3]
         flat = np.ascontiguousarray(np.broadcast_to(mask, (*axes, S))).reshape(-1)
     tables = _tables(h, T, S, d, bool(causal), axes)
-    threads = min(get_num_threads() if B * h * T * S >= LEAST else 1, max(units, 1))
+    threads = get_num_threads() if 2 * B * h * T * S * d >= LEAST else 1
+    threads = min(threads, max(units, 1))
     row = {FULL: (tables[3][1],), TURNED: (PITCH,), SINGLE: ()}
     room = [np.empty((threads * n, *row[k]), np.float32) for n, k in rows(T, S, d)]
     whole = np.array(places), flat, *tables

@@ -17,12 +17,13 @@ in rows as long as the frame's: those past the end of a row are left out.
 import numpy as np
 
 from ..threads import get_num_threads
-from .share import compiled, share
+from .share import LEAST, compiled, share
 from .tile import LANES, PANEL, TALL, long_tile, move, stride_move, tall_tiles, turn
 from .windows import LONG_WIDTH, conv_plan, padded, transposed_plan, whole
 
 FEW = 6  # channels of a result below which its vectors run along the windows
 ENOUGH = 512  # windows of as many images at a time: tiles don't end between images
+CHUNK = 128  # windows of a sum of conv2d_weight: sums of sums round less
 NOTHING = np.float32(-0.0)  # x + 0 would make 0 of -0
 
 
@@ -155,8 +156,8 @@ def _correlate_few(
 def _weights(x, dy, frames, panels, sums, shape, how, outs, row, entries, start, group):
     """sums[0, p, k, j] += sum_nq frame[row[k] + start[q]] dy[n, p PANEL + j, q].
 
-    For some images n; behind the entries, sums has the sum of dy alone. panels: room
-    for PANEL channels of dy.
+    For some images n; the last row of sums has the sum of dy alone. panels: room for
+    PANEL channels of dy.
     """
     windows, size = dy.shape[1] // outs, frames.shape[1] // group
     at, panel, g = frames.ctypes.data, panels[0], panels.ctypes.data
@@ -169,11 +170,17 @@ def _weights(x, dy, frames, panels, sums, shape, how, outs, row, entries, start,
             for n in range(count):
                 _gather(panel[n * windows :], dy[first + n], p * PANEL, few, windows)
             total, many = sums[0, p], count * windows
-            own, to = start.ctypes.data, total.ctypes.data
-            tall_tiles(at, row.ctypes.data, entries, own, many, g, to, few, to, PANEL)
-            for q in range(many):
+            for low in range(0, many, CHUNK):
+                n, own = min(CHUNK, many - low), start.ctypes.data + 8 * low
+                to, of = total.ctypes.data, g + 4 * low * PANEL
+                tall_tiles(at, row.ctypes.data, entries, own, n, of, to, few, to, PANEL)
                 for j in range(PANEL):
-                    total[-1, j] += panel[q, j]
+                    total[-2, j] = panel[low, j]
+                for q in range(low + 1, low + n):
+                    for j in range(PANEL):
+                        total[-2, j] += panel[q, j]
+                for j in range(PANEL):
+                    total[-1, j] += total[-2, j]
 
 
 @compiled()
@@ -187,9 +194,13 @@ def _turned(sums, turned):
                 turn(to, length, own, PANEL)
 
 
-def _group(images, windows):
-    """How many images to take at a time: (of them, the number of threads)."""
-    team = max(1, min(get_num_threads(), images))
+def _group(images, windows, entries):
+    """How many images to take at a time: (of them, the number of threads).
+
+    entries: multiplications for each window.
+    """
+    threads = get_num_threads() if images * windows * entries >= LEAST else 1
+    team = max(1, min(threads, images))
     return max(1, min(ENOUGH // windows, -(-images // team))), team
 
 
@@ -250,7 +261,7 @@ def _batch(x):
 def _convolve(x, weight, bias, stride, ph, pw):
     O, _, kh, kw = weight.shape
     oh, ow = _places(x, (kh, kw), stride, ph, pw)
-    group, team = _group(len(x), oh * ow)
+    group, team = _group(len(x), oh * ow, weight.size)
     plan = conv_plan(*x.shape[1:], kh, kw, oh, ow, stride, ph, pw, group)
     return _run(x, (O, oh, ow), weight, plan, 1, bias, group, team)
 
@@ -258,7 +269,8 @@ def _convolve(x, weight, bias, stride, ph, pw):
 def _spread(x, weight, bias, size, stride, ph, pw):
     """conv_transpose2d to images of a size, or None."""
     C, outs, *kernel = weight.shape
-    group, team = _group(len(x), -(-size[0] // stride) * -(-size[1] // stride))
+    places = -(-size[0] // stride) * -(-size[1] // stride)
+    group, team = _group(len(x), places, weight.size)
     shapes = C, outs, *x.shape[2:], *size, *kernel
     plan = transposed_plan(*shapes, stride, ph, pw, group)
     if plan is None:
@@ -276,11 +288,11 @@ def _contract(x, dy, size, stride, ph, pw):
         turned, _ = _contract(dy, x, size, 1, *borders)  # vectors along C
         dw = turned[..., ::-1, ::-1].swapaxes(0, 1)
         return np.ascontiguousarray(dw), dy.sum(axis=(0, 2, 3))
-    group, team = _group(len(x), rows * columns)
+    group, team = _group(len(x), rows * columns, O * C * size[0] * size[1])
     plan = conv_plan(C, H, W, *size, rows, columns, stride, ph, pw, group)
     entries, many = len(plan.step), -(-O // PANEL)
     panels = np.zeros((team, plan.windows, PANEL), np.float32)
-    sums = np.zeros((team, many, whole(entries + TALL), PANEL), np.float32)
+    sums = np.zeros((team, many, whole(entries + TALL + 1), PANEL), np.float32)
     share(
         _weights,
         (

@@ -13,13 +13,12 @@ import numpy as np
 
 from ..threads import get_num_threads
 from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
-from .share import compiled, share
+from .share import LEAST, compiled, share
 from .tile import LANES, ROWS, SLIM, WIDE, four_strips, move, narrow_tile, slim_tile
 from .tile import strip, tile, tile_width, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
-LEAST = 3_000_000  # multiplications for two threads: 30 us, so that waiting is rare
 ZERO, NOTHING = np.float32(0), np.float32(-0.0)
 NO_BIAS, PLACES = np.empty(0, np.float32), np.arange(DEPTH) * WIDE
 

@@ -36,6 +36,7 @@ except Unavailable as e:
     _pool = None
     logging.getLogger("scratchnn").info("kernels run on one thread: %s", e)
 
+LEAST = 3_000_000  # multiplications for two threads: 30 us, so that waiting is rare
 _compiled = {}  # (loop, types of its arguments): address of the machine code
 
 
