@@ -61,7 +61,7 @@ KERNELS = {  # op: its file in this folder
     "sampled_matmul": "sparse",
 }
 STEPS = dict.fromkeys(  # functions of optim/optimizers.py
-    ("adam_step", "momentum_step", "ema_step"), "optim"
+    ("adam_steps", "momentum_step", "ema_step"), "optim"
 )
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
 PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay
@@ -79,6 +79,7 @@ PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay
     "sigmoid": 4,
     "softplus": 4,
     "_bce": 4,
+    "adam_steps": 8,
 }
 PRODUCTS = {  # ops of x and a weight: BLAS's multiplications for each row of the latter
     "linear": 1,
@@ -126,11 +127,19 @@ def _replace_steps(make):
 
 
 def _step(body, name):
-    """An optimizer's function on arrays with its kernel in front."""
+    """An optimizer's function on arrays with its kernel in front.
+
+    p: a parameter, or a list of tuples that begin with one.
+    """
+
+    def suited(p):
+        if type(p) is list:
+            return sum(row[0].size for row in p) * PASSES[name] >= SMALL
+        return suits(p)
 
     @functools.wraps(body)
     def step(p, *inputs):
-        f = _part(name, STEPS[name], "step") if suits(p) else None
+        f = _part(name, STEPS[name], "step") if suited(p) else None
         new = NotImplemented if f is None else f(p, *inputs)
         return body(p, *inputs) if new is NotImplemented else new
 

@@ -1,7 +1,8 @@
 """Optimizers, by increasing complexity; then clipping and averaged weights.
 
 Names, defaults and formulae are PyTorch's. Each `update` is the method's algorithm for
-one parameter p with gradient g; s is what the method remembers of that parameter.
+one parameter p with gradient g (Adam's is `adam_step`: it takes all parameters at once,
+for a kernel to do so, too); s is what the method remembers of that parameter.
 Assigning to `p.data` stamps the change, so a graph made before it refuses backward.
 """
 
@@ -76,9 +77,14 @@ class Optimizer:
         states = iter(self.state)
         for group in self.param_groups:
             settings = {k: v for k, v in group.items() if k != "params"}
-            for p, s in zip(group["params"], states):
-                if p.grad is not None:
-                    self.update(p, p.grad, s, **settings)
+            pairs = zip(group["params"], states)
+            pairs = [(p, s) for p, s in pairs if p.grad is not None]
+            self.update_all(pairs, **settings)
+
+    def update_all(self, pairs, **settings):
+        """One step for each (parameter, what is remembered of it)."""
+        for p, s in pairs:
+            self.update(p, p.grad, s, **settings)
 
     def update(self, p, g, s, lr):
         """One step of the method for parameter p with gradient g and memory s."""
@@ -250,17 +256,25 @@ class Adam(Optimizer):
             params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay
         )
 
-    def update(self, p, g, s, lr, betas, eps, weight_decay, keep=1):
-        if not s:
-            s.update(m=np.zeros_like(p.data), v=np.zeros_like(p.data), t=0)
-        s["t"] += 1
-        if weight_decay:
-            g = g + weight_decay * p.data
-        m, v, t = s["m"], s["v"], s["t"]
-        p.data = adam_step(p.data, g, m, v, lr, *betas, eps, t, keep)
+    def update_all(self, pairs, lr, betas, eps, weight_decay, keep=1):
+        rows = []
+        for p, s in pairs:
+            if not s:
+                s.update(m=np.zeros_like(p.data), v=np.zeros_like(p.data), t=0)
+            s["t"] += 1
+            g = p.grad + weight_decay * p.data if weight_decay else p.grad
+            rows.append((p.data, g, s["m"], s["v"], s["t"]))
+        new = adam_steps(rows, lr, *betas, eps, keep)
+        for (p, _), data in zip(pairs, new):
+            p.data = data
 
 
-def adam_step(p, g, m, v, lr, beta1, beta2, eps, t, keep=1):
+def adam_steps(rows, lr, beta1, beta2, eps, keep=1):
+    """adam_step of each row (p, g, m, v, t); returns all p."""
+    return [adam_step(*row, lr, beta1, beta2, eps, keep) for row in rows]
+
+
+def adam_step(p, g, m, v, t, lr, beta1, beta2, eps, keep=1):
     """Step t of Adam's algorithm from `keep` p on arrays, in place; returns p."""
     m *= beta1
     m += (1 - beta1) * g
@@ -288,8 +302,8 @@ class AdamW(Adam):
     ):
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def update(self, p, g, s, lr, betas, eps, weight_decay):
-        super().update(p, g, s, lr, betas, eps, 0, keep=1 - lr * weight_decay)
+    def update_all(self, pairs, lr, betas, eps, weight_decay):
+        super().update_all(pairs, lr, betas, eps, 0, keep=1 - lr * weight_decay)
 
 
 # ---- gradients, clipped before the step -----------------------------------------
