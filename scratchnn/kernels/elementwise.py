@@ -59,6 +59,12 @@ def _tanh(x, y):
 
 
 @loop
+def _tanh_rule(g, y, gx):
+    for i in range(g.size):
+        gx[i] = g[i] * (ONE - y[i] * y[i])
+
+
+@loop
 def _sigmoid(x, y):
     for i in range(x.size):
         y[i] = e.sigmoid(x[i])
@@ -185,7 +191,7 @@ relu_forward, relu_rule = _forward(_relu, COPY), _rule(_relu_rule, "y", COPY)
 leaky_relu_forward = _forward(_leaky_relu, COPY)
 leaky_relu_rule = _rule(_leaky_relu_rule, "x", COPY)
 exp_forward = _forward(_exp)
-tanh_forward = _forward(_tanh)
+tanh_forward, tanh_rule = _forward(_tanh), _rule(_tanh_rule, "y", COPY)
 sigmoid_forward = _forward(_sigmoid)
 sigmoid_rule = _rule(_sigmoid_rule, "y", COPY)
 softplus_forward, softplus_rule = _forward(_softplus), _rule(_softplus_rule, "x")
@@ -200,7 +206,7 @@ def warmup():
         f(x)
     for f in (relu_forward, silu_forward, gelu_tanh_forward):
         f(x)
-    for f in (relu_rule, sigmoid_rule, softplus_rule, silu_rule):
+    for f in (relu_rule, tanh_rule, sigmoid_rule, softplus_rule, silu_rule):
         f(x, x, (True,), x)
     gelu_tanh_rule(x, x, (True,), x)
     leaky_relu_forward(x, negative_slope=0.1)
