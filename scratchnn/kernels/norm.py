@@ -6,6 +6,7 @@ rule takes mean and variance again; the gradients by weight and bias are sums of
 it meets on the way.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -166,20 +167,23 @@ def _statistics(channels, x, mean_and_var):
 
 
 # ---- which of the three it is ---------------------------------------------------
-def _plan(x, vectors, axis):
-    """(shape for x, shape for weight, loops) of one of the three; None for others."""
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    axes, first = sorted(a % x.ndim for a in axes), x.ndim - len(axes)
-    d = math.prod(x.shape[first:])
-    shapes = {v.shape for v in vectors}
-    if axes == list(range(first, x.ndim)):
-        if shapes <= {x.shape[first:]}:
+@functools.lru_cache(256)
+def _plan(shape, vectors, axis):
+    """(shape for x, shape for weight, loops) of one of the three; None for others.
+
+    shape: that of x; vectors: the shapes of weight and bias.
+    """
+    axes, ndim = axis if isinstance(axis, tuple) else (axis,), len(shape)
+    axes, first = sorted(a % ndim for a in axes), ndim - len(axes)
+    d = math.prod(shape[first:])
+    if axes == list(range(first, ndim)):
+        if vectors <= {shape[first:]}:
             return (-1, d), (d,), (_rows, _rows_rule)
-        if axes == [2, 3] and shapes <= {(*x.shape[1:3], 1)}:
-            return (*x.shape[:2], d), x.shape[1:3], (_groups, _groups_rule)
-    if x.ndim > 2 and axes == [0, *range(2, x.ndim)]:
-        shape = (*x.shape[:2], math.prod(x.shape[2:]))
-        if shapes <= {(shape[1],) + (1,) * (x.ndim - 2)}:
+        if axes == [2, 3] and vectors <= {(*shape[1:3], 1)}:
+            return (*shape[:2], d), shape[1:3], (_groups, _groups_rule)
+    if ndim > 2 and axes == [0, *range(2, ndim)]:
+        shape = (*shape[:2], math.prod(shape[2:]))
+        if vectors <= {(shape[1],) + (1,) * (ndim - 2)}:
             return shape, shape[1:2], (_channels, _channels_rule)
     return None
 
@@ -189,7 +193,8 @@ def _prepared(x, weight, bias, axis):
     vectors = [v for v in (weight, bias) if v is not None]
     if any(type(v) is not np.ndarray or v.dtype != np.float32 for v in vectors):
         return None
-    plan = _plan(x, vectors, axis) if x.size else None
+    shapes = frozenset(v.shape for v in vectors)
+    plan = _plan(x.shape, shapes, axis) if x.size else None
     if plan is None:
         return None
     shape, inner, loops = plan
@@ -222,7 +227,7 @@ def normalize_rule(g, y, need, x, weight, bias, axis, eps):
     sums = np.zeros((2, parts, *scale.shape), np.float32)
     arrays = g, x.reshape(shape), gx.reshape(shape)
     _share(run, arrays, tuple(sums), (scale, np.float32(eps)), threads)
-    gweight, gbias = sums.sum(axis=1)
+    gweight, gbias = sums.sum(axis=1) if parts > 1 else sums[:, 0]
     return (
         gx if need[0] else None,
         gweight.reshape(weight.shape) if need[1] else None,

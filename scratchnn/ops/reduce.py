@@ -4,6 +4,8 @@ axis: None (all axes), an integer or a tuple; keepdims leaves reduced axes in pl
 with length 1. Both as in NumPy.
 """
 
+import math
+
 import numpy as np
 
 from ..tensor import composite, op
@@ -28,7 +30,7 @@ def _restore(g, x, axis, keepdims):
 
 
 def _count(x, axis):
-    return int(np.prod([x.shape[a] for a in _axes(x, axis)]))
+    return math.prod(x.shape[a] for a in _axes(x, axis))
 
 
 @op
