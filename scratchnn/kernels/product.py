@@ -14,8 +14,8 @@ import numpy as np
 from ..threads import get_num_threads
 from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
 from .share import LEAST, compiled, share
-from .tile import LANES, ROWS, SLIM, WIDE, four_strips, move, narrow_tile, slim_tile
-from .tile import strip, tile, tile_width, turn
+from .tile import LANES, LINE, ROWS, SLIM, WIDE, four_strips, move, narrow_tile
+from .tile import slim_tile, strip, stride_move, tile, tile_width, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
@@ -24,22 +24,23 @@ NO_BIAS, PLACES = np.empty(0, np.float32), np.arange(DEPTH) * WIDE
 
 
 @compiled()
-def _panel(b, turned, k, depth, j, columns, panel):
-    """panel[i, :] = the `columns` numbers from j on of row k + i of b, then any."""
-    to, width, at = panel.ctypes.data, panel.shape[1], b.ctypes.data
+def _panel(b, turned, k, depth, j, columns, to):
+    """Row i of the panel = the `columns` numbers from j on of row k + i of b."""
+    at, row = b.ctypes.data, b.shape[1]
     if not turned:
         for i in range(depth):
-            start = (k + i) * b.shape[1] + j
-            move(to + 4 * i * width, at + 4 * start, columns, NOTHING)
+            start = (k + i) * row + j
+            move(to + 4 * i * WIDE, at + 4 * start, columns, NOTHING)
         return
     squares, many = depth // LANES * LANES, columns // LANES * LANES
     for m in range(0, many, LANES):
         for i in range(0, squares, LANES):
-            start = (j + m) * b.shape[1] + k + i
-            turn(to + 4 * (i * width + m), width, at + 4 * start, b.shape[1])
+            start = (j + m) * row + k + i
+            turn(to + 4 * (i * WIDE + m), WIDE, at + 4 * start, row)
     for m in range(columns):
-        for i in range(squares if m < many else 0, depth):
-            panel[i, m] = b[j + m, k + i]
+        i = squares if m < many else 0
+        place, start = to + 4 * (i * WIDE + m), at + 4 * ((j + m) * row + k + i)
+        stride_move(place, WIDE, start, 1, depth - i, NOTHING)
 
 
 @compiled()
@@ -84,8 +85,9 @@ def _part(jobs, panels, strips, a, b, bias, c):
     """
     low, high, left, right = jobs[0, 0], jobs[0, 1], jobs[0, 2], jobs[0, 3]
     turn_a, turn_b = jobs[0, 4], jobs[0, 5]
-    panel, corner, rows_of_a = panels[0, :DEPTH], panels[0, DEPTH:], strips[0]
-    depths, at = len(a) if turn_a else a.shape[1], panel.ctypes.data
+    panel = -(-panels.ctypes.data // LINE) * LINE  # a vector in two lines is slow
+    corner, rows_of_a = panels[0, DEPTH + 1 :], strips[0]
+    depths = len(a) if turn_a else a.shape[1]
     for k in range(0, depths, DEPTH):
         depth, on_bias = min(DEPTH, depths - k), k == 0 and len(bias) > 0
         for first in range(low, high, BLOCK):
@@ -104,13 +106,13 @@ def _part(jobs, panels, strips, a, b, bias, c):
                 to = c.ctypes.data + 4 * (first * c.shape[1] + j)
                 plus = bias.ctypes.data + 4 * j if on_bias else 0
                 _column(
-                    start, row_a, step_a, next_row, m, at, PLACES.ctypes.data, depth,
+                    start, row_a, step_a, next_row, m, panel, PLACES.ctypes.data, depth,
                     plus, to, c.shape[1], width, k + plus,
                 )  # fmt: skip
                 for i in range(m, rows, ROWS):  # tiles that c has no room for
                     few, own = min(ROWS, rows - i), start + 4 * i * next_row
                     _column(
-                        own, row_a, step_a, next_row, few, at, PLACES.ctypes.data,
+                        own, row_a, step_a, next_row, few, panel, PLACES.ctypes.data,
                         depth, 0, corner.ctypes.data, WIDE, width, 0,
                     )  # fmt: skip
                     for r in range(few):
@@ -145,7 +147,7 @@ def product(a, b, turn_a=False, turn_b=False, bias=NO_BIAS):
     n = b.shape[0] if turn_b else b.shape[1]
     jobs = _jobs(m, n, k, turn_a, turn_b, get_num_threads())
     room = (min(m, BLOCK) + ROWS) * DEPTH if turn_a else 1
-    panels = np.empty((len(jobs), DEPTH + ROWS, WIDE), np.float32)
+    panels = np.empty((len(jobs), DEPTH + 1 + ROWS, WIDE), np.float32)
     strips, c = np.empty((len(jobs), room), np.float32), np.empty((m, n), np.float32)
     share(_part, (jobs, panels, strips), (a, b, bias, c), len(jobs))
     return c
