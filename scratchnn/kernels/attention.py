@@ -24,7 +24,7 @@ from numba import float32
 
 from ..threads import get_num_threads
 from .exp import EXACT, ONE, ZERO, exp_down
-from .share import LEAST, compiled, share
+from .share import LEAST, compiled, room, share
 from .tile import LANES, ROWS, VECTORS, largest, move, tiles, turn
 
 QUERIES = 64
@@ -288,9 +288,9 @@ def _run(loop, places, shape, mask, causal, units, rows):
     threads = get_num_threads() if 2 * B * h * T * S * d >= LEAST else 1
     threads = min(threads, max(units, 1))
     row = {FULL: (tables[3][1],), TURNED: (PITCH,), SINGLE: ()}
-    room = [np.empty((threads * n, *row[k]), np.float32) for n, k in rows(T, S, d)]
+    work = [room(threads * n, *row[k]) for n, k in rows(T, S, d)]
     whole = np.array(places), flat, *tables
-    share(loop, (np.arange(units), *room), whole, threads)
+    share(loop, (np.arange(units), *work), whole, threads)
 
 
 FULL, TURNED, SINGLE = range(3)  # rows of d numbers, of KEYS scores, of one number

@@ -17,7 +17,7 @@ in rows as long as the frame's: those past the end of a row are left out.
 import numpy as np
 
 from ..threads import get_num_threads
-from .share import LEAST, compiled, share
+from .share import LEAST, compiled, room, share
 from .tile import LANES, PANEL, TALL, long_tile, move, stride_move, tall_tiles, turn
 from .windows import LONG_WIDTH, conv_plan, padded, transposed_plan, whole
 
@@ -102,7 +102,7 @@ def _correlate(
     images, and PANEL channels of their results.
     """
     size, area = frames.shape[1] // group, y.shape[1] // outs
-    at, room = frames.ctypes.data, rooms.ctypes.data
+    at, out = frames.ctypes.data, rooms.ctypes.data
     for first in range(0, len(x), group):
         count = min(group, len(x) - first)
         for n in range(count):
@@ -114,7 +114,7 @@ def _correlate(
             for o in range(0, outs, PANEL):
                 few, plus = min(PANEL, outs - o), bias.ctypes.data + 4 * o
                 w = panels[o // PANEL].ctypes.data + 4 * PANEL * part[5]
-                tall_tiles(at, own, count * windows, along, k, w, room, few, plus, 0)
+                tall_tiles(at, own, count * windows, along, k, w, out, few, plus, 0)
                 for n in range(count):
                     found, to = rooms[0, n * windows :], place[part[7] :]
                     _scatter(found, y[first + n], o, few, windows, to, area)
@@ -222,12 +222,12 @@ def _run(x, out, weight, plan, stride, bias, group, team):
         table = own, plan.step, plan.start, plus
         share(_correlate_few, (*split, wide), (*shapes, *table), team)
         return y
-    panels = np.empty((-(-out[0] // PANEL), len(plan.entry), PANEL), np.float32)
+    panels = room(-(-out[0] // PANEL), len(plan.entry), PANEL)
     share(_panels, (panels,), (weight, plan.entry, plan.along, np.uint64(out[0])))
-    room = np.empty((team, plan.windows, PANEL), np.float32)
+    found = room(team, plan.windows, PANEL)
     shapes = plan.image, plan.frame, np.int64(out[0]), plan.parts
     table = panels, plan.step, plan.start, plan.place, plus, np.int64(group)
-    share(_correlate, (*split, room), (*shapes, *table), team)
+    share(_correlate, (*split, found), (*shapes, *table), team)
     return y
 
 
@@ -291,8 +291,8 @@ def _contract(x, dy, size, stride, ph, pw):
     group, team = _group(len(x), rows * columns, O * C * size[0] * size[1])
     plan = conv_plan(C, H, W, *size, rows, columns, stride, ph, pw, group)
     entries, many = len(plan.step), -(-O // PANEL)
-    panels = np.zeros((team, plan.windows, PANEL), np.float32)
-    sums = np.zeros((team, many, whole(entries + TALL + 1), PANEL), np.float32)
+    panels = room(team, plan.windows, PANEL, of=np.zeros)
+    sums = room(team, many, whole(entries + TALL + 1), PANEL, of=np.zeros)
     share(
         _weights,
         (

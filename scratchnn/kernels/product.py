@@ -13,9 +13,9 @@ import numpy as np
 
 from ..threads import get_num_threads
 from . import threads as pool  # noqa: F401  without one, NumPy's product is faster
-from .share import LEAST, compiled, share
-from .tile import LANES, LINE, ROWS, SLIM, WIDE, four_strips, move, narrow_tile
-from .tile import slim_tile, strip, stride_move, tile, tile_width, turn
+from .share import LEAST, LINE, compiled, share
+from .tile import LANES, ROWS, SLIM, WIDE, four_strips, move, narrow_tile, slim_tile
+from .tile import strip, stride_move, tile, tile_width, turn
 
 DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
 BLOCK = 256  # rows of a at once: 256 KiB, in the second

@@ -17,6 +17,7 @@ Where one pool of threads can't be had (see threads.py) everything runs on one.
 
 import ctypes
 import logging
+import math
 from ctypes import c_int, c_void_p
 
 import llvmlite.binding as llvm
@@ -37,6 +38,7 @@ except Unavailable as e:
     logging.getLogger("scratchnn").info("kernels run on one thread: %s", e)
 
 LEAST = 3_000_000  # multiplications for two threads: 30 us, so that waiting is rare
+LINE = 64  # bytes in a line of the cache
 _compiled = {}  # (loop, types of its arguments): address of the machine code
 
 
@@ -75,6 +77,17 @@ def share(loop, split, whole=(), threads=1):
 def team(x, least):
     """How many threads to use for array x: one if it has less than `least` entries."""
     return threads.get_num_threads() if _pool and x.size >= least else 1
+
+
+def room(*shape, of=np.empty):
+    """An array of float32 to work in, which begins with a line of the cache.
+
+    A vector as long as a line is slow to load if it lies in two.
+    """
+    numbers, line = math.prod(shape), LINE // 4
+    longer = of(numbers + line, np.float32)
+    begin = -longer.ctypes.data // 4 % line
+    return longer[begin : begin + numbers].reshape(shape)
 
 
 def _kind(x):

@@ -30,7 +30,6 @@ if "x86" in llvm.get_process_triple() and not FEATURES.get("fma"):
     raise Unavailable("this processor has no fused multiply-add")
 
 LANES = 16 if FEATURES.get("avx512f") else 8  # numbers in a vector
-LINE = 64  # bytes in a line of the cache
 # Of a tile: its sums, a row of b and 1 number fill most of 32 or all of 16 registers.
 ROWS, VECTORS = (8, 3) if LANES == 16 else (4, 3)
 WIDE, NARROW, SLIM = VECTORS * LANES, 2 * LANES, LANES  # columns of a tile
