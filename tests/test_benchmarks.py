@@ -501,6 +501,19 @@ def test_a_page_says_where_when_and_that_a_quick_run_is_provisional():
     assert "Provisional" in report.page({"steps": quick})
 
 
+def test_steps_of_another_machine_stay_on_the_page():
+    here = {**STEPS_MEASURED, "about": {**ABOUT, "machine": "A slide rule"}}
+    results = report.joined({"steps": STEPS_MEASURED}, "steps", here)
+    results = report.joined(results, "steps", here)  # its own old ones do not
+    page = report.page(results)
+    first, second = page.split("### The eight steps on another machine")
+    assert "A slide rule" in first and "An abacus" not in first
+    assert "An abacus" in second and "A slide rule" not in second
+    assert page.count("| geometric mean") == 2
+    back = report.joined(results, "steps", STEPS_MEASURED)
+    assert list(back["elsewhere"]) == ["A slide rule"]
+
+
 def test_the_page_of_benchmarks_is_what_was_measured():
     page = report.PAGE.read_text(encoding="utf-8")
     assert page == report.page(report.read()), "run: python tests/benchmarks/report.py"

@@ -112,6 +112,24 @@ def fastest(ratios):
 
 
 def steps(measured):
+    return (
+        "## The eight steps\n\nForward, backward and one Adam update; median of the "
+        f"rounds, and the best of them in brackets.{source(measured)}\n\n"
+        + table_of_steps(measured)
+        + (UNUSED if "gan_needed" in measured["rows"] else "")
+        + notes(measured["rows"])
+    )
+
+
+def steps_elsewhere(measured):
+    """The same from another machine, as it was when that was the one at hand."""
+    return (
+        f"### The eight steps on another machine\n\n{where(measured)}"
+        f"{source(measured)}\n\n" + table_of_steps(measured) + notes(measured["rows"])
+    )
+
+
+def table_of_steps(measured):
     rows, ratios = measured["rows"], step_ratios(measured["rows"])
     peers, lines = peers_of(rows), []
     for step, race in rows.items():
@@ -125,13 +143,7 @@ def steps(measured):
     means = [f"**{number(mean)}**" for mean in (eager, best)]
     lines.append(["geometric mean", *blank, *means])
     head = ["step", *(NAMES[f] for f in ("scratchnn", *peers))]
-    return (
-        "## The eight steps\n\nForward, backward and one Adam update; median of the "
-        f"rounds, and the best of them in brackets.{source(measured)}\n\n"
-        + table([*head, "eager / ours", "fastest peer / ours"], lines)
-        + (UNUSED if "gan_needed" in rows else "")
-        + notes(rows)
-    )
+    return table([*head, "eager / ours", "fastest peer / ours"], lines)
 
 
 def with_best(result):
@@ -250,13 +262,18 @@ def source(measured):
     return f" {a['date']}, commit {a['commit']}, {a['threads']} threads, {rounds}."
 
 
+def where(measured):
+    """The machine and the versions: two sentences."""
+    a = measured["about"]
+    versions = ", ".join(f"{k} {v}" for k, v in a["versions"].items())
+    return f"{a['machine']}. {versions}."
+
+
 def places(results):
     """The machines and versions of all parts; one paragraph if they are the same."""
     lines = {}
     for part, measured in results.items():
-        a = measured["about"]
-        versions = ", ".join(f"{k} {v}" for k, v in a["versions"].items())
-        lines.setdefault(f"{a['machine']}. {versions}.", []).append(part)
+        lines.setdefault(where(measured), []).append(part)
     if len(lines) == 1:
         return f"\n{next(iter(lines))}\n"
     return "".join(f"\n{', '.join(parts)}: {line}\n" for line, parts in lines.items())
@@ -266,7 +283,11 @@ def page(results):
     """The text of docs/benchmarks.md."""
     known = {part: results[part] for part in SECTIONS if part in results}
     quick = any(measured["about"]["quick"] for measured in known.values())
-    sections = [SECTIONS[part](measured) for part, measured in known.items()]
+    sections = []
+    for part, measured in known.items():
+        sections.append(SECTIONS[part](measured))
+        if part == "steps":
+            sections += map(steps_elsewhere, results.get("elsewhere", {}).values())
     head = HEAD + places(known) + (QUICK if quick else "")
     return "\n".join([head, *(f"{s}\n" for s in sections), HOW])
 
@@ -274,6 +295,19 @@ def page(results):
 def read():
     """What was measured, by part; {} before the first time."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def joined(results, part, measured):
+    """The results with a part measured anew.
+
+    The steps of each other machine are kept under "elsewhere".
+    """
+    elsewhere = dict(results.get("elsewhere", {}))
+    if part == "steps":
+        if part in results:
+            elsewhere[results[part]["about"]["machine"]] = results[part]
+        elsewhere.pop(measured["about"]["machine"], None)
+    return {**results, part: measured, "elsewhere": elsewhere}
 
 
 def write(results):

@@ -203,7 +203,7 @@ def main(argv=None):
         measured = json.loads(json.dumps({"about": about(s), "rows": PARTS[part](s)}))
         print("\n" + report.SECTIONS[part](measured) + "\n", flush=True)
         if args.write:
-            report.write({**report.read(), part: measured})
+            report.write(report.joined(report.read(), part, measured))
 
 
 if __name__ == "__main__":
