@@ -17,7 +17,7 @@ from .share import LEAST, LINE, compiled, share
 from .tile import LANES, ROWS, SLIM, WIDE, four_strips, move, narrow_tile, slim_tile
 from .tile import strip, stride_move, tile, tile_width, turn
 
-DEPTH = 256  # rows of a panel of b: 24 KiB, in the first cache
+DEPTH = 256  # rows of a panel of b: 48 KiB, 24 without AVX-512
 BLOCK = 256  # rows of a at once: 256 KiB, in the second
 ZERO, NOTHING = np.float32(0), np.float32(-0.0)
 NO_BIAS, PLACES = np.empty(0, np.float32), np.arange(DEPTH) * WIDE
