@@ -88,3 +88,37 @@ def test_without_a_pool_of_threads_loops_run_on_the_calling_one():
     env = {**os.environ, "OMP_THREAD_LIMIT": "4", "SCRATCHNN_JIT": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env)
     assert done.stdout.split() == [b"None", b"1", b"True"], done.stderr
+
+
+ONES = "import numpy as np, scratchnn as snn; x = np.ones((200, 200), np.float32)\n"
+FIRST = ONES + """
+import subprocess, sys
+from numba.core.caching import IndexDataCacheFile as File
+save = File._save_data
+
+def late(file, name, data):  # between this one's index and its code
+    if "_run" in name:
+        File._save_data = save
+        subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
+    save(file, name, data)
+
+File._save_data = late
+snn.relu(x)
+"""
+SECOND = ONES + """
+from numba.core.caching import IndexDataCacheFile as File
+load = File._load_index
+# It read the index before the first wrote it.
+File._load_index = lambda file: {} if "_run" in file._index_name else load(file)
+snn.where(x > 0, x, x)
+"""
+BOTH = ONES + "print(snn.relu(x).sum(), snn.where(x > 0, x, x).sum())"
+
+
+def test_processes_that_compile_at_once_do_not_mix_up_their_code(tmp_path):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "SCRATCHNN_JIT": "1"}
+    for code in ([FIRST, SECOND], [BOTH], [BOTH]):
+        command = [sys.executable, "-c", *code]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "40000.0 40000.0\n"

@@ -15,9 +15,11 @@ only the types of its arguments, and serves all loops that share them.
 Where one pool of threads can't be had (see threads.py) everything runs on one.
 """
 
+import contextlib
 import ctypes
 import logging
 import math
+import uuid
 from ctypes import c_int, c_void_p
 
 import llvmlite.binding as llvm
@@ -39,6 +41,7 @@ except Unavailable as e:
 
 LEAST = 3_000_000  # multiplications for two threads: 30 us, so that waiting is rare
 LINE = 64  # bytes in a line of the cache
+PROCESS = uuid.uuid4().hex[:8]
 _compiled = {}  # (loop, types of its arguments): address of the machine code
 
 
@@ -49,7 +52,7 @@ def compiled(fastmath=False, types=None):
     error_model: a division that can't raise is one that LLVM can vectorise. types:
     for which alone it is compiled, where numba would do it again for each constant.
     """
-    return numba.njit(
+    jit = numba.njit(
         types,
         cache=True,
         fastmath=fastmath,
@@ -57,6 +60,21 @@ def compiled(fastmath=False, types=None):
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
     )
+    return lambda loop: _own_names(jit(loop))
+
+
+def _own_names(function):
+    """Have numba keep its compiled code in files that no other process writes.
+
+    numba numbers the files of a function, one for each types of its arguments. Two
+    processes that compile at once would choose the same number, and one of them would
+    later load code for the other's arguments.
+    """
+    with contextlib.suppress(AttributeError):  # it keeps none, or in another way
+        file = function._cache._cache_file
+        name = file._data_name_pattern
+        file._data_name_pattern = name.replace("{", f"{PROCESS}-{{", 1)
+    return function
 
 
 def share(loop, split, whole=(), threads=1):
@@ -191,6 +209,7 @@ def _rows(context, builder, kind, array, me, size):
     return a._getvalue()
 
 
+@_own_names
 @numba.njit(cache=True, no_cfunc_wrapper=True)  # half the time to compile
 def _run(loop, n, split, whole):
     _fork(loop, n, split, whole)
