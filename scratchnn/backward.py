@@ -15,6 +15,7 @@ import operator
 import numpy as np
 
 from .errors import GraphError, explain_rule
+from .op import TABLE
 from .recording import is_recording
 from .tensor import Tensor, _wrap
 
@@ -198,7 +199,7 @@ def _pull_back(node, g, grads, owned, live, leads):
         elif key in owned:
             old += gx
         else:
-            grads[key] = old = old + gx
+            grads[key] = old = old + gx if live else TABLE["add"].run(old, gx)
             if type(old) is np.ndarray:
                 owned.add(key)
 

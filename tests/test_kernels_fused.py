@@ -54,6 +54,32 @@ def tolerance(name):
     return {"rtol": close, "atol": close}
 
 
+@pytest.mark.parametrize("shape", [(1,), (7, 1, 3), (0, 5), (3, 70_001)])
+def test_sums_are_the_reference_to_the_bit_also_those_of_gradients(shape):
+    a, b = float32(*shape), float32(*shape)
+    assert ran("add", a, b)
+
+    def run():
+        t = Tensor(a, requires_grad=True)
+        y = t + b
+        (snn.exp(y) + snn.tanh(y)).backward(b)  # y's gradient is a sum
+        return y.data, t.grad
+
+    fast, slow = both(run)
+    np.testing.assert_array_equal(fast[0], slow[0])
+    np.testing.assert_allclose(fast[1], slow[1], rtol=16 * EPS, atol=16 * EPS)
+
+
+def test_sums_of_other_types_and_shapes_are_left_to_numpy():
+    a = float32(6, 4)
+    others = a[0], 2.0, a.astype(np.float64), float32(4, 6).T, a.tolist(), a > 0
+    for b in others:
+        assert not ran("add", a, b)
+        fast, slow = both(lambda: Tensor(a) + b)
+        assert fast.dtype == slow.dtype
+        np.testing.assert_array_equal(fast.data, slow.data)
+
+
 @of_elementwise
 @pytest.mark.parametrize("shape", [(257, 131), (1,), (7, 1, 3), (0, 5)])
 def test_elementwise_kernels_and_rules_equal_the_reference(name, shape):

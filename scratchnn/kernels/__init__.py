@@ -41,6 +41,7 @@ KERNELS = {  # op: its file in this folder
     "conv2d": "conv",
     "conv_transpose2d": "conv",
     "conv2d_weight": "conv",
+    "add": "elementwise",
     "exp": "elementwise",
     "tanh": "elementwise",
     "sigmoid": "elementwise",
@@ -64,7 +65,7 @@ STEPS = dict.fromkeys(  # functions of optim/optimizers.py
     ("adam_steps", "momentum_step", "ema_step"), "optim"
 )
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
-PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay
+PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay, or not
     "standardize": 16,
     "_normalize": 16,
     "_channel_moments": 16,
@@ -80,7 +81,9 @@ PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay
     "softplus": 4,
     "_bce": 4,
     "adam_steps": 8,
+    "add": 1 / 8,  # as fast, but for the threads
 }
+RULES_AS_FAST = {"add", "exp"}  # ops whose rules leave a kernel nothing to do
 PRODUCTS = {  # ops of x and a weight: BLAS's multiplications for each row of the latter
     "linear": 1,
     "matmul": 1,
@@ -106,7 +109,8 @@ def attach():
         _log.info("kernels are off: %s; NumPy runs instead", why)
         return False
     for name, file in KERNELS.items():
-        TABLE[name].attach(*_lazy(name, file))
+        fast, rule = _lazy(name, file)
+        TABLE[name].attach(fast, None if name in RULES_AS_FAST else rule)
     _replace_steps(_step)
     return True
 

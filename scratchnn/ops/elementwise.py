@@ -18,6 +18,7 @@ def add(a, b):
 
 add.rules(a=lambda g, _y, _a, _b: g, b=lambda g, _y, _a, _b: g)
 add.example(normal(3, 5), normal(5))
+add.example(normal(3, 5), normal(3, 5))
 
 
 @op
