@@ -224,16 +224,16 @@ def megabytes(result, key):
 
 def compiling(measured):
     rows = measured["rows"]
-    total = sum(rows["cold"].values())
     names = [f for f in NAMES if any(f in race for race in rows["first"].values())]
     cold = [[name, number(s)] for name, s in rows["cold"].items()]
-    cold.append(["together", f"**{number(total)}**"])
+    cold.append(["all, start of Python included", f"**{number(rows['together'])}**"])
     first = [
         [step, *(number(median_of(race.get(f))) for f in names)]
         for step, race in rows["first"].items()
     ]
     return (
-        "## Compiling, and the first step\n\nKernels from cold, in seconds."
+        "## Compiling, and the first step\n\nKernels from cold, in seconds, by as many "
+        "processes at once as there are threads."
         f"{source(measured)}\n\n{table(['kernels of', 'seconds'], cold)}\n\n"
         "Seconds from the start of Python, before any import, to the end of the first "
         "step; our kernels come from the cache.\n\n"
