@@ -28,6 +28,13 @@ TITLES = {
 }
 
 
+def label(ratio):
+    """Two digits: 13, 2.4, .85."""
+    if ratio >= 9.95:
+        return f"{ratio:.0f}"
+    return f"{ratio:.1f}" if ratio >= 0.995 else f"{ratio:.2f}".lstrip("0")
+
+
 @rc_context(STYLE)
 def draw(results, path):
     """Write the figure; parts that weren't measured leave their panels out."""
@@ -75,7 +82,7 @@ def ratios(axes, measured):
             if not math.isnan(h):
                 offset = (0, 2 if h >= 1 else -2)
                 axes.annotate(
-                    f"{h:.0f}" if h >= 9.95 else f"{h:.1f}" if h >= 1 else f"{h:.2f}",
+                    label(h),
                     (x, h),
                     offset,
                     textcoords="offset points",
