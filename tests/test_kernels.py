@@ -157,7 +157,7 @@ def test_compiled_kernels_are_kept_among_the_readers_caches(tmp_path):
     code = "from scratchnn import kernels; list(kernels.warmup())"
     env = dict(NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path), SCRATCHNN_JIT="1")
     done = python(code, **env)
-    assert not done.stderr
+    assert done.stderr == ""
     assert any((tmp_path / "scratchnn" / "numba").rglob("*.nbc"))
     assert set(pathlib.Path(kernels.__file__).parent.rglob("*.nb[ci]")) == before
 
@@ -177,6 +177,11 @@ def test_an_edit_of_any_kernel_file_leaves_the_compiled_code_behind(tmp_path):
     assert right in exp.read_text()
     exp.write_text(exp.read_text().replace(right, "return TWO / (ONE + exp(-x))"))
     assert python(code, **env).stdout.split() == ["1.0", "1.0"]
+
+
+def test_a_rule_is_looked_for_where_there_is_one():
+    rules = {n: kernels._part(n, f, "rule") for n, f in kernels.KERNELS.items()}
+    assert kernels.NO_RULE == {name for name, rule in rules.items() if rule is None}
 
 
 def test_warmup_names_every_kernel():

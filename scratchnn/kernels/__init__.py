@@ -65,7 +65,7 @@ STEPS = dict.fromkeys(  # functions of optim/optimizers.py
     ("adam_steps", "momentum_step", "ema_step"), "optim"
 )
 SMALL = 16_384  # elements; below this NumPy is as fast, and nothing is compiled
-PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay, or not
+PASSES = {  # how often ops' bodies go over memory: with more, smaller arrays pay
     "standardize": 16,
     "_normalize": 16,
     "_channel_moments": 16,
@@ -81,9 +81,16 @@ PASSES = {  # ops whose bodies go over memory so often that smaller arrays pay, 
     "softplus": 4,
     "_bce": 4,
     "adam_steps": 8,
-    "add": 1 / 8,  # as fast, but for the threads
+    "add": 1 / 8,  # NumPy's one pass is as fast: only threads gain
 }
-RULES_AS_FAST = {"add", "exp"}  # ops whose rules leave a kernel nothing to do
+NO_RULE = {  # ops whose rules are other ops with kernels, or a pass at most
+    "_channel_moments",
+    "scatter",
+    "conv2d_weight",
+    "add",
+    "exp",
+    "where",
+}
 PRODUCTS = {  # ops of x and a weight: BLAS's multiplications for each row of the latter
     "linear": 1,
     "matmul": 1,
@@ -110,7 +117,7 @@ def attach():
         return False
     for name, file in KERNELS.items():
         fast, rule = _lazy(name, file)
-        TABLE[name].attach(fast, None if name in RULES_AS_FAST else rule)
+        TABLE[name].attach(fast, None if name in NO_RULE else rule)
     _replace_steps(_step)
     return True
 
