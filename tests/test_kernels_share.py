@@ -44,6 +44,14 @@ def test_what_is_whole_goes_to_all_threads():
     np.testing.assert_array_equal(y, rows)
 
 
+def test_room_begins_with_a_line_of_the_cache():
+    rooms = [kernel.room(n, 3) for n in range(1, 40)]
+    assert all(x.ctypes.data % kernel.LINE == 0 for x in rooms)
+    assert all(x.shape == (n, 3) for n, x in enumerate(rooms, 1))
+    zeros = kernel.room(40, 48, of=np.zeros)
+    assert zeros.dtype == np.float32 and not zeros.any() and zeros.flags.c_contiguous
+
+
 def test_a_read_only_array_is_served_by_the_same_code():
     x = np.ones((4, 5), np.float32)
     x.flags.writeable = False

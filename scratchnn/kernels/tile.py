@@ -3,7 +3,7 @@
 A product is fast if each number that is loaded serves many multiplications. So a small
 block of the result, a tile, stays in registers while the sum runs. `tile` serves
 c[i, j] += a[i, k] b[k, j]: a step of k loads VECTORS vectors of b's row and ROWS
-numbers of a, and does ROWS VECTORS multiply-adds of LANES numbers each. With 4 rows
+numbers of a, and does ROWS VECTORS multiply-adds of LANES numbers each. With 8 rows
 and 3 vectors, or the 8 and 2 of `tall_tile`, that is nearly all that one core can do.
 
 What they read need not be evenly spaced. Row k of b begins `offset[k]` after b in the
@@ -372,16 +372,16 @@ def _strips(many):
     def strips(context, to, next_strip, start, row, n):
         def code(context, build, signature, args):
             to, next_strip, start, row, n = args
-            four = ir.VectorType(FLOAT, ROWS).as_pointer()
+            wide = ir.VectorType(FLOAT, ROWS).as_pointer()
             with cgutils.for_range(build, n, intp=INDEX) as loop:
                 left = build.mul(loop.index, row)
                 below = build.mul(loop.index, INDEX(ROWS))
                 for i in range(many):
                     place = _number(build, start, build.add(left, INDEX(i * ROWS)))
-                    value = build.load(build.bitcast(place, four), align=4)
+                    value = build.load(build.bitcast(place, wide), align=4)
                     place = build.add(below, build.mul(INDEX(i), next_strip))
                     place = _number(build, to, place)
-                    build.store(value, build.bitcast(place, four), align=4)
+                    build.store(value, build.bitcast(place, wide), align=4)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 5), code
